@@ -1,0 +1,162 @@
+/**
+ * LIP plans: which local addresses each LB of a cluster has. A plan, once made, is kept: LBs that
+ * come or go do not shift those of others, and LIPs given up stay in quarantine until an operator
+ * frees them, since WSs and conntrack tables may still know their connections.
+ */
+import {
+  addressNumber,
+  contains,
+  expandRange,
+  formatAddress,
+  isHostOf,
+  lastOf,
+  networkOf,
+  parseMask,
+} from '../address.ts';
+import type { Net } from '../address.ts';
+import { error, warning } from '../problem.ts';
+import type { Problem } from '../problem.ts';
+import { defaults } from './model.ts';
+import type { Cluster, Lb } from './model.ts';
+
+/** Stored per cluster. `since` is an ISO time. */
+export interface LipPlan {
+  readonly lbs: Readonly<Record<string, readonly string[]>>;
+  readonly quarantine: Readonly<Record<string, { readonly lb: string; readonly since: string }>>;
+}
+
+export const emptyLipPlan: LipPlan = { lbs: {}, quarantine: {} };
+
+export interface LipInput {
+  cluster: Cluster;
+  /** The plan so far. */
+  plan: LipPlan;
+  /** Whether anything else, in any cluster, has or mentions an address. */
+  isTaken: (address: string, lb: Lb) => boolean;
+  /** ISO time for what enters quarantine. */
+  now: string;
+}
+
+export interface LipOutcome {
+  plan: LipPlan;
+  problems: Problem[];
+}
+
+/** Most addresses looked at while planning one LB: a /8 full of taken addresses must not stall a request. */
+const MAX_SCAN = 1 << 20;
+
+/** The LIPs of an LB by a plan; empty if it is not in it. */
+export function lipsOf(plan: LipPlan, hostname: string): readonly string[] {
+  return Object.hasOwn(plan.lbs, hostname) ? (plan.lbs[hostname] ?? []) : [];
+}
+
+/** The next plan after a change of the document. Identical input answers the identical plan object. */
+export function planLips(input: LipInput): LipOutcome {
+  const { cluster, plan } = input;
+  const problems: Problem[] = [];
+  const lbs: Record<string, readonly string[]> = {};
+  const quarantine = new Map(Object.entries(plan.quarantine));
+  const used = new Set<string>(
+    cluster.lbinfos.flatMap((lb) => [...(lb.lips?.flatMap(expandRange) ?? []), ...lipsOf(plan, lb.hostname)]),
+  );
+  cluster.lbinfos.forEach((lb, i) => {
+    const before = lipsOf(plan, lb.hostname);
+    const outcome = lb.lips ? explicitLips(lb, quarantine) : plannedLips(lb, { input, before, used, quarantine });
+    for (const address of outcome.lips) {
+      used.add(address);
+      quarantine.delete(address);
+    }
+    for (const problem of outcome.problems) problems.push({ ...problem, path: `lbinfos[${i}].${problem.path}` });
+    lbs[lb.hostname] = sameList(before, outcome.lips) ? before : outcome.lips;
+  });
+  const held = new Set(Object.values(lbs).flat());
+  for (const [lb, lips] of Object.entries(plan.lbs)) {
+    for (const lip of lips) if (!held.has(lip) && !quarantine.has(lip)) quarantine.set(lip, { lb, since: input.now });
+  }
+  const unchanged =
+    Object.keys(lbs).length === Object.keys(plan.lbs).length &&
+    Object.entries(lbs).every(([lb, lips]) => plan.lbs[lb] === lips) &&
+    quarantine.size === Object.keys(plan.quarantine).length;
+  return { plan: unchanged ? plan : { lbs, quarantine: Object.fromEntries(quarantine) }, problems };
+}
+
+interface LbLips {
+  lips: readonly string[];
+  problems: Problem[];
+}
+
+function explicitLips(lb: Lb, quarantine: ReadonlyMap<string, { lb: string }>): LbLips {
+  const lips = (lb.lips ?? []).flatMap(expandRange);
+  const problems = lips.flatMap((lip) => {
+    const held = quarantine.get(lip);
+    if (!held || held.lb === lb.hostname) return [];
+    return error('lips', {
+      code: 'lip_quarantined',
+      message: `LIP ${lip} was given up by ${held.lb} and is in quarantine`,
+      hint: 'free it once no WS knows connections of it any more, or choose another',
+    });
+  });
+  return { lips, problems };
+}
+
+interface Planning {
+  input: LipInput;
+  before: readonly string[];
+  used: ReadonlySet<string>;
+  quarantine: ReadonlyMap<string, { lb: string }>;
+}
+
+function plannedLips(lb: Lb, { input, before, used, quarantine }: Planning): LbLips {
+  const prefix = parseMask(lb.internalnetmask) ?? 32;
+  const net: Net = { base: networkOf(addressNumber(lb.internalip), prefix), prefix };
+  const wanted = lb.lipcount ?? defaults.lipcount;
+  const usable = (address: string) => {
+    const number = addressNumber(address);
+    return contains(net, number) && isHostOf(net, number);
+  };
+  const lips = before.filter((a) => usable(a) && !input.isTaken(a, lb)).slice(0, wanted);
+  const back = [...quarantine].flatMap(([a, held]) =>
+    held.lb === lb.hostname && usable(a) && !input.isTaken(a, lb) ? a : [],
+  );
+  for (const address of back) if (lips.length < wanted && !lips.includes(address)) lips.push(address);
+  const end = Math.min(lastOf(net), net.base + MAX_SCAN);
+  for (let number = net.base; lips.length < wanted && number <= end; number++) {
+    const address = formatAddress(number);
+    if (!isHostOf(net, number) || used.has(address) || quarantine.has(address) || input.isTaken(address, lb)) continue;
+    lips.push(address);
+  }
+  if (lips.length < wanted) {
+    return {
+      lips,
+      problems: [
+        error('lips', {
+          code: 'lips_exhausted',
+          message: `${formatAddress(net.base)}/${prefix} has ${lips.length} free addresses for LIPs of ${lb.hostname}, ${wanted} are wanted`,
+          hint: 'give lips from another net, or lower lipcount (at least 4)',
+        }),
+      ],
+    };
+  }
+  return {
+    lips,
+    problems: [
+      warning('lips', {
+        code: 'lips_planned',
+        message: `LIPs of ${lb.hostname} are planned from ${formatAddress(net.base)}/${prefix} (${lips[0]} …): that net is taken to be the LBs' own`,
+        hint: 'check that nothing else uses these addresses, then confirm by setting lips on the LB',
+      }),
+    ],
+  };
+}
+
+function sameList(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((value, i) => value === b[i]);
+}
+
+/** The plan without some addresses in quarantine; those that were not in it are answered as unknown. */
+export function freeLips(plan: LipPlan, addresses: readonly string[]): { plan: LipPlan; unknown: string[] } {
+  const quarantine = { ...plan.quarantine };
+  const unknown = addresses.filter((a) => !Object.hasOwn(quarantine, a));
+  for (const address of addresses) delete quarantine[address];
+  return { plan: { lbs: plan.lbs, quarantine }, unknown };
+}

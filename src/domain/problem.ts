@@ -1,0 +1,50 @@
+/**
+ * Problems: expected findings about data that somebody gave us, as values.
+ * Every check answers a list of them, so that a user sees all at once.
+ * Imports nothing.
+ */
+
+/** `error` refuses the input; `warning` lets it pass and is shown. */
+export type Severity = 'error' | 'warning';
+
+/** One finding. `path` points into the document or request, e.g. `vip2ws[1].ports[0].dport`; empty for the whole. */
+export interface Problem {
+  readonly path: string;
+  /** Stable, snake_case; listed in docs/problems.md. */
+  readonly code: string;
+  /** What is wrong, with the value, on one line. */
+  readonly message: string;
+  /** What to do about it. */
+  readonly hint: string;
+  readonly severity: Severity;
+}
+
+export interface ProblemText {
+  code: string;
+  message: string;
+  hint: string;
+}
+
+export function error(path: string, text: ProblemText): Problem {
+  return { path, ...text, severity: 'error' };
+}
+
+export function warning(path: string, text: ProblemText): Problem {
+  return { path, ...text, severity: 'warning' };
+}
+
+export function errorsOf(problems: readonly Problem[]): Problem[] {
+  return problems.filter((p) => p.severity === 'error');
+}
+
+export function warningsOf(problems: readonly Problem[]): Problem[] {
+  return problems.filter((p) => p.severity === 'warning');
+}
+
+const SHOWN = 80;
+
+/** A value as it may stand in a message: JSON, cut, never a line break. */
+export function show(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
+}

@@ -1,0 +1,138 @@
+/**
+ * Documents to releases: everything an LB of a cluster gets, deterministic to the byte. VIP files
+ * are shared by all LBs and cached by identity; an LB's own files by what they depend on, so that
+ * rendering again after a change costs what changed.
+ * render/ imports the domain only.
+ */
+import { createHash } from 'node:crypto';
+import type { Addresses } from '../domain/edge/addresses.ts';
+import { lipsOf } from '../domain/edge/lips.ts';
+import type { LipPlan } from '../domain/edge/lips.ts';
+import { dataplaneOf, routingOf } from '../domain/edge/model.ts';
+import type { Cluster, Dataplane, Lb } from '../domain/edge/model.ts';
+import type { Problem } from '../domain/problem.ts';
+import { digestFiles, renderFile } from './files.ts';
+import type { RenderedFile } from './files.ts';
+import { announceFile, announceHelper } from './host/announce.ts';
+import { addressesFile, sysctlFile } from './host/host.ts';
+import { entryFile, mainFile, vipFile } from './keepalived/fullnat.ts';
+import { ospfdFile, zebraFile } from './routing/quagga.ts';
+
+export interface RenderInput {
+  cluster: Cluster;
+  lips: LipPlan;
+  addresses: Addresses;
+  /** The OSPF MD5 key in the clear, where the document refers to one. */
+  ospfKey?: string | undefined;
+}
+
+/** Everything of one LB. */
+export interface Release {
+  /** 32 hex digits: digest of the files. */
+  readonly id: string;
+  readonly cluster: string;
+  readonly lb: string;
+  readonly dataplane: Dataplane;
+  readonly routing: 'quagga' | 'frr';
+  /** Virtual services that a keepalived reads in it. */
+  readonly services: number;
+  /** All files but the manifest, sorted by path. */
+  readonly files: () => RenderedFile[];
+  /** manifest.json. */
+  readonly manifest: () => RenderedFile;
+}
+
+export type Rendered = { ok: true; releases: Release[] } | { ok: false; problems: Problem[] };
+
+/** Releases of the cluster's LBs in the order of the document; or why there are none. */
+export function renderCluster(input: RenderInput): Rendered {
+  const shared = renderVips(input.cluster, input.addresses);
+  if (shared.problems.length > 0) return { ok: false, problems: shared.problems };
+  return { ok: true, releases: input.cluster.lbinfos.map((lb) => renderLb(input, lb, shared)) };
+}
+
+/** What all LBs of a cluster share. */
+interface SharedFiles {
+  files: readonly RenderedFile[];
+  vips: readonly string[];
+  /** The VIPs as one text: what an LB's main file depends on. */
+  names: string;
+  services: number;
+  digest: string;
+  problems: Problem[];
+}
+
+function renderVips(cluster: Cluster, addresses: Addresses): SharedFiles {
+  const context = { check: cluster.check, announce: cluster.announce };
+  const hash = createHash('sha256');
+  const problems: Problem[] = [];
+  const files: RenderedFile[] = [];
+  const vips: string[] = [];
+  let services = 0;
+  cluster.vip2ws.forEach((vip, i) => {
+    const rendered = vipFile(vip, context, addresses);
+    for (const p of rendered.problems) problems.push({ ...p, path: `vip2ws[${i}].${p.path}` });
+    files.push(rendered.file);
+    vips.push(vip.vip);
+    services += rendered.services;
+    hash.update(rendered.file.sha256);
+  });
+  const names = vips.join('\n');
+  hash.update(names);
+  return { files, vips, names, services, digest: hash.digest('hex'), problems };
+}
+
+interface LbFiles {
+  /** Everything that the files were made from, compared by identity. */
+  from: readonly unknown[];
+  files: readonly RenderedFile[];
+  digest: string;
+}
+
+const lbCache = new WeakMap<Lb, LbFiles>();
+
+function renderLb(input: RenderInput, lb: Lb, shared: SharedFiles): Release {
+  const { cluster } = input;
+  const own = lbFiles(input, lb, shared);
+  const id = createHash('sha256').update(`weir release 1\n${shared.digest}\n${own.digest}\n`).digest('hex').slice(0, 32);
+  const base = {
+    id,
+    cluster: cluster.name,
+    lb: lb.hostname,
+    dataplane: dataplaneOf(cluster),
+    routing: routingOf(cluster),
+    services: shared.services,
+  };
+  const files = () => [...own.files, ...shared.files].sort((a, b) => (a.path < b.path ? -1 : 1));
+  return { ...base, files, manifest: () => manifestFile(base, files()) };
+}
+
+function lbFiles(input: RenderInput, lb: Lb, shared: SharedFiles): LbFiles {
+  const { cluster } = input;
+  const lips = lipsOf(input.lips, lb.hostname);
+  const from = [lips, shared.names, cluster.type, cluster.device, cluster.vipnets, cluster.ospf, cluster.routing, input.ospfKey];
+  const known = lbCache.get(lb);
+  if (known && known.from.every((value, i) => value === from[i])) return known;
+  const files = [
+    entryFile,
+    mainFile(lb, lips, shared.vips),
+    zebraFile(lb),
+    ospfdFile(cluster, lb, input.ospfKey),
+    addressesFile(cluster, lb, lips),
+    sysctlFile,
+    announceFile,
+  ];
+  const rendered = { from, files, digest: digestFiles(files) };
+  lbCache.set(lb, rendered);
+  return rendered;
+}
+
+/** One file a line, so that a POSIX shell can read it too. */
+function manifestFile(base: Omit<Release, 'files' | 'manifest'>, files: readonly RenderedFile[]): RenderedFile {
+  return renderFile({ path: 'manifest.json' }, () => {
+    const head = { format: 1, release: base.id, ...base, id: undefined, helper: announceHelper.name };
+    const fields = Object.entries(head).flatMap(([k, v]) => (v === undefined ? [] : `${JSON.stringify(k)}: ${JSON.stringify(v)},\n`));
+    const listed = files.map((f) => JSON.stringify({ path: f.path, sha256: f.sha256, size: f.size, mode: f.mode }));
+    return `{\n${fields.join('')}"files": [\n${listed.join(',\n')}\n]\n}\n`;
+  });
+}
