@@ -94,7 +94,10 @@ const lbCache = new WeakMap<Lb, LbFiles>();
 function renderLb(input: RenderInput, lb: Lb, shared: SharedFiles): Release {
   const { cluster } = input;
   const own = lbFiles(input, lb, shared);
-  const id = createHash('sha256').update(`weir release 1\n${shared.digest}\n${own.digest}\n`).digest('hex').slice(0, 32);
+  const id = createHash('sha256')
+    .update(`weir release 1\n${shared.digest}\n${own.digest}\n`)
+    .digest('hex')
+    .slice(0, 32);
   const base = {
     id,
     cluster: cluster.name,
@@ -110,7 +113,16 @@ function renderLb(input: RenderInput, lb: Lb, shared: SharedFiles): Release {
 function lbFiles(input: RenderInput, lb: Lb, shared: SharedFiles): LbFiles {
   const { cluster } = input;
   const lips = lipsOf(input.lips, lb.hostname);
-  const from = [lips, shared.names, cluster.type, cluster.device, cluster.vipnets, cluster.ospf, cluster.routing, input.ospfKey];
+  const from = [
+    lips,
+    shared.names,
+    cluster.type,
+    cluster.device,
+    cluster.vipnets,
+    cluster.ospf,
+    cluster.routing,
+    input.ospfKey,
+  ];
   const known = lbCache.get(lb);
   if (known && known.from.every((value, i) => value === from[i])) return known;
   const files = [
@@ -131,7 +143,9 @@ function lbFiles(input: RenderInput, lb: Lb, shared: SharedFiles): LbFiles {
 function manifestFile(base: Omit<Release, 'files' | 'manifest'>, files: readonly RenderedFile[]): RenderedFile {
   return renderFile({ path: 'manifest.json' }, () => {
     const head = { format: 1, release: base.id, ...base, id: undefined, helper: announceHelper.name };
-    const fields = Object.entries(head).flatMap(([k, v]) => (v === undefined ? [] : `${JSON.stringify(k)}: ${JSON.stringify(v)},\n`));
+    const fields = Object.entries(head).flatMap(([k, v]) =>
+      v === undefined ? [] : `${JSON.stringify(k)}: ${JSON.stringify(v)},\n`,
+    );
     const listed = files.map((f) => JSON.stringify({ path: f.path, sha256: f.sha256, size: f.size, mode: f.mode }));
     return `{\n${fields.join('')}"files": [\n${listed.join(',\n')}\n]\n}\n`;
   });

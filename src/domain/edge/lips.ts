@@ -3,17 +3,9 @@
  * come or go do not shift those of others, and LIPs given up stay in quarantine until an operator
  * frees them, since WSs and conntrack tables may still know their connections.
  */
-import {
-  addressNumber,
-  contains,
-  expandRange,
-  formatAddress,
-  isHostOf,
-  lastOf,
-  networkOf,
-  parseMask,
-} from '../address.ts';
+import { addressNumber, expandRange, formatAddress, isHostOf, lastOf, networkOf, parseMask } from '../address.ts';
 import type { Net } from '../address.ts';
+import { mentionsOfLb, mentionsOfVip } from './claims.ts';
 import { error, warning } from '../problem.ts';
 import type { Problem } from '../problem.ts';
 import { defaults } from './model.ts';
@@ -31,8 +23,8 @@ export interface LipInput {
   cluster: Cluster;
   /** The plan so far. */
   plan: LipPlan;
-  /** Whether anything else, in any cluster, has or mentions an address. */
-  isTaken: (address: string, lb: Lb) => boolean;
+  /** Whether anything in any other cluster has or mentions an address, or a WS was found at it. */
+  isTaken: (address: string) => boolean;
   /** ISO time for what enters quarantine. */
   now: string;
 }
@@ -56,9 +48,7 @@ export function planLips(input: LipInput): LipOutcome {
   const problems: Problem[] = [];
   const lbs: Record<string, readonly string[]> = {};
   const quarantine = new Map(Object.entries(plan.quarantine));
-  const used = new Set<string>(
-    cluster.lbinfos.flatMap((lb) => [...(lb.lips?.flatMap(expandRange) ?? []), ...lipsOf(plan, lb.hostname)]),
-  );
+  const used = addressesIn(cluster, plan);
   cluster.lbinfos.forEach((lb, i) => {
     const before = lipsOf(plan, lb.hostname);
     const outcome = lb.lips ? explicitLips(lb, quarantine) : plannedLips(lb, { input, before, used, quarantine });
@@ -78,6 +68,22 @@ export function planLips(input: LipInput): LipOutcome {
     Object.entries(lbs).every(([lb, lips]) => plan.lbs[lb] === lips) &&
     quarantine.size === Object.keys(plan.quarantine).length;
   return { plan: unchanged ? plan : { lbs, quarantine: Object.fromEntries(quarantine) }, problems };
+}
+
+/** Every address that the cluster itself has, mentions, or has planned. */
+function addressesIn(cluster: Cluster, plan: LipPlan): Set<string> {
+  const addresses = new Set<string>();
+  for (const lb of cluster.lbinfos) {
+    for (const address of [lb.internalip, lb.extraip, ...mentionsOfLb(lb), ...(lb.lips?.flatMap(expandRange) ?? [])]) {
+      if (address !== undefined) addresses.add(address);
+    }
+    for (const lip of lipsOf(plan, lb.hostname)) addresses.add(lip);
+  }
+  for (const vip of cluster.vip2ws) {
+    addresses.add(vip.vip);
+    for (const address of mentionsOfVip(vip)) addresses.add(address);
+  }
+  return addresses;
 }
 
 interface LbLips {
@@ -106,25 +112,27 @@ interface Planning {
   quarantine: ReadonlyMap<string, { lb: string }>;
 }
 
+/**
+ * Planned from the top of the subnet: gateways and LBs are numbered from its bottom, and an LB that
+ * comes later should find its own address free.
+ */
 function plannedLips(lb: Lb, { input, before, used, quarantine }: Planning): LbLips {
   const prefix = parseMask(lb.internalnetmask) ?? 32;
   const net: Net = { base: networkOf(addressNumber(lb.internalip), prefix), prefix };
   const wanted = lb.lipcount ?? defaults.lipcount;
-  const usable = (address: string) => {
-    const number = addressNumber(address);
-    return contains(net, number) && isHostOf(net, number);
-  };
-  const lips = before.filter((a) => usable(a) && !input.isTaken(a, lb)).slice(0, wanted);
-  const back = [...quarantine].flatMap(([a, held]) =>
-    held.lb === lb.hostname && usable(a) && !input.isTaken(a, lb) ? a : [],
-  );
-  for (const address of back) if (lips.length < wanted && !lips.includes(address)) lips.push(address);
-  const end = Math.min(lastOf(net), net.base + MAX_SCAN);
-  for (let number = net.base; lips.length < wanted && number <= end; number++) {
-    const address = formatAddress(number);
-    if (!isHostOf(net, number) || used.has(address) || quarantine.has(address) || input.isTaken(address, lb)) continue;
-    lips.push(address);
+  const kept = before.filter((address) => isHostOf(net, addressNumber(address)));
+  const lips = kept.slice(0, wanted);
+  for (const [address, held] of quarantine) {
+    const own = held.lb === lb.hostname && isHostOf(net, addressNumber(address));
+    if (own && lips.length < wanted && !used.has(address) && !input.isTaken(address)) lips.push(address);
   }
+  const end = Math.max(net.base, lastOf(net) - MAX_SCAN);
+  for (let number = lastOf(net); lips.length < wanted && number >= end; number--) {
+    const address = formatAddress(number);
+    if (!isHostOf(net, number) || used.has(address) || lips.includes(address)) continue;
+    if (!quarantine.has(address) && !input.isTaken(address)) lips.push(address);
+  }
+  lips.sort((a, b) => addressNumber(a) - addressNumber(b));
   if (lips.length < wanted) {
     return {
       lips,

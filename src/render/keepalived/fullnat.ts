@@ -67,7 +67,12 @@ const cache = new WeakMap<Vip, CachedVip>();
 /** The file of one VIP, the same for every LB; cached by the identity of what it is made from. */
 export function vipFile(vip: Vip, context: VipContext, addresses: Addresses): RenderedVip {
   const known = cache.get(vip);
-  if (known && known.epoch === addresses.epoch && known.check === context.check && known.announce === context.announce) {
+  if (
+    known &&
+    known.epoch === addresses.epoch &&
+    known.check === context.check &&
+    known.announce === context.announce
+  ) {
     return known.rendered;
   }
   const rendered = renderVip(vip, context, addresses);
@@ -133,7 +138,7 @@ function byPort(a: Port, b: Port): number {
 }
 
 /** A check that asks for a digest must not inherit a status. */
-function statusless(check: PortCheck | undefined): PortCheck & { status?: number | undefined } {
+function statusless(check: PortCheck | undefined): Omit<PortCheck, 'status'> & { status?: number | undefined } {
   return check?.digest === undefined ? (check ?? {}) : { ...check, status: undefined };
 }
 
