@@ -16,8 +16,7 @@ import type { Remote, Target } from '../remote/port.ts';
 import type { Release } from '../render/cluster.ts';
 import type { Lease, Store } from '../store/port.ts';
 import type { ClusterState, State } from '../store/state.ts';
-import { createPublished } from './published.ts';
-import type { Published } from './published.ts';
+import type { Published, PublishedReleases } from './published.ts';
 import { mustGet } from './releases.ts';
 import type { Releases } from './releases.ts';
 
@@ -81,6 +80,7 @@ export interface PublicationOptions {
   store: Store;
   state: State;
   releases: Releases;
+  published: PublishedReleases;
   remote: Remote;
   now: () => Date;
   randomId: () => string;
@@ -107,10 +107,9 @@ interface Running {
 }
 
 export function createPublications(options: PublicationOptions): Publications {
-  const { store, state, releases } = options;
+  const { store, state, releases, published } = options;
   const running = new Map<string, Running>();
   const limit = pLimit(options.parallel);
-  const published = createPublished(store, state, releases);
 
   async function start(request: PublicationRequest): Promise<Publication> {
     const id = newId(options);

@@ -101,7 +101,7 @@ export function replayed(events: readonly StoreEvent[]): Map<string, Cluster> {
     const present = documents.get(name);
     if (deleted) documents.delete(name);
     else if (document) documents.set(name, document as Cluster);
-    else if (present && patch) documents.set(name, applyPatch(present, patch as ClusterPatch));
+    else if (present && patch) documents.set(name, applyPatch(present, patch));
     else throw new Error(`no document to patch: ${name}`);
   }
   return documents;

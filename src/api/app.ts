@@ -1,0 +1,99 @@
+/**
+ * The HTTP API as a Fastify app: a pure plugin over services that are handed in; tests inject into
+ * it, main.ts listens with it. Every route is declared in contract/; every error leaves through errors.ts.
+ * May import every layer but the client, the CLI and main.
+ */
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import Fastify from 'fastify';
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import type { Publications } from '../jobs/publications.ts';
+import type { PublishedReleases } from '../jobs/published.ts';
+import type { Releases } from '../jobs/releases.ts';
+import type { State } from '../store/state.ts';
+import type { Store } from '../store/port.ts';
+import { installAuth } from './auth.ts';
+import { installBodies } from './bodies.ts';
+import { changeRoutes } from './changes.ts';
+import { installErrors } from './errors.ts';
+import { eventRoutes } from './events.ts';
+import { healthRoutes } from './health.ts';
+import { installMetrics } from './metrics.ts';
+import { publishingRoutes } from './publishing.ts';
+import { readRoutes } from './reads.ts';
+import { wstypeRoutes } from './wstypes.ts';
+
+export interface Services {
+  store: Store;
+  state: State;
+  releases: Releases;
+  published: PublishedReleases;
+  publications: Publications;
+  adminToken: string;
+  version: string;
+}
+
+export interface AppOptions {
+  logger: FastifyBaseLogger | false;
+  bodyLimit: number;
+}
+
+export async function createApp(services: Services, options: AppOptions): Promise<FastifyInstance> {
+  const common = {
+    bodyLimit: options.bodyLimit,
+    disableRequestLogging: true,
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 300 },
+    forceCloseConnections: true as const,
+    requestTimeout: 120_000,
+  };
+  const app: FastifyInstance =
+    options.logger === false
+      ? Fastify(common)
+      : (Fastify({ ...common, loggerInstance: options.logger }) as unknown as FastifyInstance);
+  // Requests are checked in request.ts and the domain; schemas on routes are documentation.
+  app.setValidatorCompiler(() => () => true);
+  app.setSerializerCompiler(() => (data) => JSON.stringify(data));
+  installErrors(app);
+  installBodies(app);
+  installAuth(app, services.adminToken);
+  const metrics = installMetrics(app, services);
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Weir',
+        version: services.version,
+        description: INTRODUCTION,
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+      security: [{ token: [] }],
+    },
+  });
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: true,
+    uiConfig: { docExpansion: 'list', deepLinking: true },
+  });
+  healthRoutes(app, services, metrics);
+  await app.register(
+    async (v1) => {
+      changeRoutes(v1, services);
+      readRoutes(v1, services);
+      wstypeRoutes(v1, services);
+      publishingRoutes(v1, services);
+      eventRoutes(v1, services);
+    },
+    { prefix: '/api/v1' },
+  );
+  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
+  return app;
+}
+
+const INTRODUCTION = `Control plane of an edge made of LVS, OSPF, FULLNAT and Nginx.
+
+Documents carry \`ETag: "REVISION"\`; \`If-Match\` on a change gives 412 with the current revision.
+\`?dryRun=true\` on every change answers what would happen. Errors are RFC 9457 problems with
+\`code\`, \`hint\` and every problem found, each with its path in the input or document.
+Bodies are JSON; with \`Content-Type: text/plain\` (or application/yaml, application/json5) text that
+starts with { or [ is read as JSON5, anything else as YAML.`;

@@ -1,0 +1,43 @@
+/** Bearer tokens. Everything needs one but what is named here. */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { WeirError } from '../domain/errors.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asks: the name of the token. */
+    by: string;
+  }
+}
+
+/** Paths that answer without a token; a trailing slash opens everything below. */
+const open = ['/healthz', '/readyz', '/openapi.json', '/docs', '/docs/'];
+
+export function installAuth(app: FastifyInstance, adminToken: string): void {
+  const expected = digest(adminToken);
+  app.decorateRequest('by', '');
+  app.addHook('onRequest', (request, _reply, done) => {
+    const header = request.headers.authorization;
+    if (header !== undefined && header.startsWith('Bearer ') && timingSafeEqual(digest(header.slice(7)), expected)) {
+      request.by = 'admin';
+      done();
+      return;
+    }
+    done(isOpen(request) ? undefined : refusal(header));
+  });
+}
+
+function digest(token: string): Buffer {
+  return createHash('sha256').update(token).digest();
+}
+
+function isOpen(request: FastifyRequest): boolean {
+  const path = request.routeOptions.url ?? request.url.split('?')[0] ?? '';
+  return open.some((prefix) => path === prefix || (prefix.endsWith('/') && path.startsWith(prefix)));
+}
+
+function refusal(header: string | undefined): WeirError {
+  return new WeirError('unauthenticated', header === undefined ? 'no token was sent' : 'the token is not valid', {
+    hint: 'send Authorization: Bearer TOKEN; the admin token is in the file admin-token of the data folder',
+  });
+}

@@ -1,0 +1,29 @@
+/** How bodies are read: strict JSON, or the relaxed text that people write. */
+import type { FastifyInstance } from 'fastify';
+import { readText } from '../domain/edge/read.ts';
+import { refuse } from '../domain/errors.ts';
+import { error } from '../domain/problem.ts';
+
+const relaxed = ['text/plain', 'application/yaml', 'application/x-yaml', 'text/yaml', 'application/json5'];
+
+export function installBodies(app: FastifyInstance): void {
+  app.removeContentTypeParser('text/plain');
+  app.addContentTypeParser(relaxed, { parseAs: 'string' }, (_request, body, done) => {
+    const read = readText(String(body));
+    if (!read.ok) {
+      done(refuse(read.problems, 'bad_request'));
+      return;
+    }
+    if (read.values.length !== 1) {
+      const hint = 'send one document; a list of them in [ ] where the route takes many';
+      done(
+        refuse(
+          [error('', { code: 'unreadable', message: `the body holds ${read.values.length} documents`, hint })],
+          'bad_request',
+        ),
+      );
+      return;
+    }
+    done(null, read.values[0]);
+  });
+}

@@ -1,0 +1,167 @@
+/** Routes that change clusters: one for each operation, batch, rollback, freeing LIPs. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { changeQuery, operationRoutes, routes } from '../contract/routes.ts';
+import type { ChangeResult } from '../contract/schemas.ts';
+import { lipsOf } from '../domain/edge/lips.ts';
+import { operations, readCall } from '../domain/edge/operations.ts';
+import type { Call, Operation } from '../domain/edge/operations.ts';
+import { refuse } from '../domain/errors.ts';
+import { error } from '../domain/problem.ts';
+import type { Problem } from '../domain/problem.ts';
+import type { ChangeOutcome, ChangeRequest } from '../store/state.ts';
+import type { Services } from './app.ts';
+import { addRoute, ifMatch, param, readBody, readQuery } from './request.ts';
+
+export function changeRoutes(app: FastifyInstance, services: Services): void {
+  const { state } = services;
+  for (const route of operationRoutes) {
+    const operation = operations.get(route.operation);
+    if (!operation) throw new Error(`no operation ${route.operation}`);
+    if (operation.name === 'cluster.create') {
+      addRoute(app, route, (request, reply) => createClusters(services, { request, reply, operation }));
+      continue;
+    }
+    addRoute(app, route, async (request, reply) => {
+      const call = readInput(operation, inputOf(operation, request));
+      const cluster = param(request, 'cluster');
+      const existed = state.get(cluster) !== undefined;
+      const outcome = await state.change(requestOf(request, cluster, [call]));
+      if (!existed && outcome.changed && !isDry(request)) void reply.code(201);
+      return answer(reply, outcome, { cluster, dryRun: isDry(request) });
+    });
+  }
+
+  addRoute(app, routes.batch, async (request, reply) => {
+    const body = readBody(request, routes.batch.body);
+    const cluster = param(request, 'cluster');
+    const problems: Problem[] = [];
+    const calls: Call[] = [];
+    body.operations.forEach((item, i) => {
+      const read = readCall(item, `operations[${i}]`);
+      if (read.ok) calls.push(read.value);
+      else problems.push(...read.problems);
+    });
+    if (problems.length > 0) throw refuse(problems);
+    const outcome = await state.change(requestOf(request, cluster, calls));
+    return answer(reply, outcome, { cluster, dryRun: isDry(request) });
+  });
+
+  addRoute(app, routes.rollback, async (request, reply) => {
+    const { to } = readBody(request, routes.rollback.body);
+    const cluster = param(request, 'cluster');
+    const document = await state.documentAt(cluster, to);
+    const call: Call = { op: 'cluster.replace', input: { cluster: document } };
+    const base = requestOf(request, cluster, [call]);
+    const outcome = await state.change({ ...base, message: base.message ?? `rollback to revision ${to}` });
+    return answer(reply, outcome, { cluster, dryRun: isDry(request) });
+  });
+
+  addRoute(app, routes.lipsFree, (request) => {
+    const { lips } = readBody(request, routes.lipsFree.body);
+    return state.freeLips(param(request, 'cluster'), lips, request.by);
+  });
+}
+
+interface Creating {
+  request: FastifyRequest;
+  reply: FastifyReply;
+  operation: Operation;
+}
+
+/** One document, or a list: all are checked before the first is made. */
+async function createClusters({ state }: Services, { request, reply, operation }: Creating): Promise<unknown> {
+  const many = Array.isArray(request.body);
+  const documents = many ? (request.body as unknown[]) : [request.body];
+  if (documents.length === 0 || documents.length > 10_000) {
+    throw refuse([
+      error('', { code: 'out_of_range', message: `${documents.length} clusters`, hint: 'send 1 to 10000' }),
+    ]);
+  }
+  const problems: Problem[] = [];
+  const calls: { name: string; call: Call }[] = [];
+  documents.forEach((document, i) => {
+    const read = operation.read({ cluster: document });
+    const at = (p: Problem) => ({ ...p, path: many ? p.path.replace(/^cluster/, `[${i}]`) : p.path });
+    if (read.ok)
+      calls.push({
+        name: (read.value as { cluster: { name: string } }).cluster.name,
+        call: { op: operation.name, input: read.value },
+      });
+    else problems.push(...read.problems.map(at));
+  });
+  if (problems.length > 0) throw refuse(problems);
+  if (many)
+    for (const { name, call } of calls) await state.change({ ...requestOf(request, name, [call]), dryRun: true });
+  const results: ChangeResult[] = [];
+  for (const { name, call } of calls) {
+    const outcome = await state.change(requestOf(request, name, [call]));
+    results.push(resultOf(outcome, { cluster: name, dryRun: isDry(request) }));
+  }
+  const [first] = results;
+  if (!isDry(request)) void reply.code(201);
+  if (many) return results;
+  return reply
+    .header('etag', `"${first?.revision}"`)
+    .header('location', `/api/v1/clusters/${first?.cluster}`)
+    .send(first);
+}
+
+function inputOf(operation: Operation, request: FastifyRequest): Record<string, unknown> {
+  const { http } = operation;
+  const input: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(request.params as Record<string, string>)) {
+    if (name === 'cluster') continue;
+    const list = http.lists?.[name];
+    if (list === undefined) input[name] = value;
+    else input[list] = [value];
+  }
+  if (http.body !== undefined) input[http.body] = request.body ?? undefined;
+  return input;
+}
+
+function readInput(operation: Operation, input: unknown): Call {
+  const read = operation.read(input);
+  if (read.ok) return { op: operation.name, input: read.value };
+  throw refuse(read.problems);
+}
+
+function isDry(request: FastifyRequest): boolean {
+  return readQuery(request, changeQuery).dryRun === true;
+}
+
+function requestOf(request: FastifyRequest, cluster: string, calls: readonly Call[]): ChangeRequest {
+  const query = readQuery(request, changeQuery);
+  const expected = ifMatch(request);
+  return {
+    cluster,
+    calls,
+    by: request.by,
+    dryRun: query.dryRun === true,
+    ...(expected === undefined ? {} : { expected }),
+    ...(query.message === undefined ? {} : { message: query.message }),
+  };
+}
+
+interface AnswerContext {
+  cluster: string;
+  dryRun: boolean;
+}
+
+function answer(reply: FastifyReply, outcome: ChangeOutcome, context: AnswerContext): ChangeResult {
+  if (outcome.cluster && !context.dryRun) void reply.header('etag', `"${outcome.revision}"`);
+  return resultOf(outcome, context);
+}
+
+function resultOf(outcome: ChangeOutcome, context: AnswerContext): ChangeResult {
+  const touched = outcome.patch ? (outcome.patch.lbinfos?.set ?? []) : (outcome.cluster?.lbinfos ?? []);
+  return {
+    cluster: context.cluster,
+    revision: outcome.revision,
+    changed: outcome.changed,
+    dryRun: context.dryRun,
+    deleted: outcome.cluster === undefined,
+    patch: outcome.patch,
+    lips: Object.fromEntries(touched.map((lb) => [lb.hostname, [...lipsOf(outcome.lips, lb.hostname)]])),
+    warnings: outcome.warnings,
+  };
+}

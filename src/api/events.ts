@@ -1,0 +1,65 @@
+/** The log of changes as server-sent events. */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { routes } from '../contract/routes.ts';
+import { refuse } from '../domain/errors.ts';
+import { error } from '../domain/problem.ts';
+import type { StoreEvent } from '../store/port.ts';
+import type { Services } from './app.ts';
+import { addRoute, readQuery } from './request.ts';
+import { openSse } from './sse.ts';
+import type { Sse } from './sse.ts';
+
+const PAGE = 500;
+
+export function eventRoutes(app: FastifyInstance, { state, store }: Services): void {
+  addRoute(app, routes.events, async (request, reply) => {
+    const { cluster } = readQuery(request, routes.events.query);
+    const last = lastEventId(request);
+    const sse = openSse(reply);
+    let sent = last ?? state.version();
+    let live = last === undefined;
+    const forward = (event: StoreEvent) => {
+      if (event.id <= sent) return;
+      sent = event.id;
+      sendEvent(sse, event, cluster);
+    };
+    const held: StoreEvent[] = [];
+    sse.onClose(state.onEvent((event) => (live ? forward(event) : held.push(event))));
+    while (!live) {
+      const events = await store.events(sent, PAGE);
+      events.forEach(forward);
+      if (events.length === PAGE) continue;
+      live = true;
+      held.forEach(forward);
+    }
+    return reply;
+  });
+}
+
+function lastEventId(request: FastifyRequest): number | undefined {
+  const header = request.headers['last-event-id'];
+  if (header === undefined || header === '') return undefined;
+  if (/^\d{1,15}$/.test(String(header))) return Number(header);
+  throw refuse(
+    [
+      error('Last-Event-ID', {
+        code: 'bad_event_id',
+        message: `${String(header)} is no event id`,
+        hint: 'send the id of the last event, a number',
+      }),
+    ],
+    'bad_request',
+  );
+}
+
+function sendEvent(sse: Sse, event: StoreEvent, cluster: string | undefined): void {
+  for (const change of event.changes) {
+    if (cluster !== undefined && change.name !== cluster) continue;
+    const { name, revision, digest, deleted, calls } = change;
+    sse.send(
+      'change',
+      { cluster: name, revision, digest, deleted, at: event.at, by: event.by, operations: calls },
+      event.id,
+    );
+  }
+}

@@ -1,0 +1,15 @@
+/** Every command but serve and completion, in the order of --help. */
+import type { Command } from '../command.ts';
+import { changeCommands } from './change.ts';
+import { documentCommands } from './documents.ts';
+import { publishCommands } from './publish.ts';
+import { readCommands } from './read.ts';
+import { renderCommand } from './render.ts';
+
+export const commands: readonly Command[] = [
+  ...documentCommands,
+  ...readCommands,
+  ...changeCommands,
+  renderCommand,
+  ...publishCommands,
+];

@@ -1,0 +1,211 @@
+/**
+ * Shapes of what the API answers, for OpenAPI and for the client. What it takes stands with the
+ * operations in the domain. May import the domain only.
+ */
+import Type from 'typebox';
+import type { Static } from 'typebox';
+import { ClusterType } from '../domain/edge/model.ts';
+
+const o = Type.Optional;
+const text = Type.String();
+const count = Type.Integer({ minimum: 0 });
+
+export const ProblemItem = Type.Object({
+  path: Type.String({ description: 'where, e.g. vip2ws[1].ports[0].dport' }),
+  code: text,
+  message: text,
+  hint: text,
+  severity: Type.Union([Type.Literal('error'), Type.Literal('warning')]),
+});
+export type ProblemItem = Static<typeof ProblemItem>;
+
+/** RFC 9457. */
+export const ApiError = Type.Object({
+  type: text,
+  title: text,
+  status: Type.Integer(),
+  detail: text,
+  code: text,
+  hint: o(text),
+  revision: o(Type.Integer({ description: 'the current revision, where the caller’s was stale' })),
+  problems: Type.Array(ProblemItem),
+});
+export type ApiError = Static<typeof ApiError>;
+
+export const Operation = Type.Object({ op: text, input: Type.Unknown() });
+
+export const ChangeResult = Type.Object(
+  {
+    cluster: text,
+    revision: Type.Integer({ description: 'the revision that holds the change; in a dry run the one it would be' }),
+    changed: Type.Boolean({ description: 'false: the document was as wanted already, no revision was made' }),
+    dryRun: Type.Boolean(),
+    deleted: Type.Boolean(),
+    patch: Type.Union([Type.Unknown(), Type.Null()], {
+      description: 'the parts that changed; null for a new or deleted document',
+    }),
+    lips: Type.Record(text, Type.Array(text), { description: 'LIPs by LB, for LBs of the change' }),
+    warnings: Type.Array(ProblemItem),
+  },
+  { description: 'what a change did' },
+);
+export type ChangeResult = Static<typeof ChangeResult>;
+
+export const ClusterSummary = Type.Object({
+  name: text,
+  type: ClusterType,
+  revision: Type.Integer(),
+  dataplane: text,
+  idc: o(text),
+  linkspeed: o(text),
+  lbs: count,
+  vips: count,
+  wss: Type.Integer({ description: 'distinct WSs' }),
+});
+export type ClusterSummary = Static<typeof ClusterSummary>;
+
+export const VipRow = Type.Object({
+  cluster: text,
+  vip: text,
+  wstype: text,
+  ports: Type.Array(text),
+  wss: count,
+  domains: Type.Array(text),
+  owner: o(text),
+});
+export type VipRow = Static<typeof VipRow>;
+
+export const LbRow = Type.Object({
+  cluster: text,
+  lb: text,
+  routerid: text,
+  internalip: text,
+  extraip: o(text),
+  state: text,
+  lips: Type.Array(text),
+});
+export type LbRow = Static<typeof LbRow>;
+
+export const WsRow = Type.Object({
+  ws: text,
+  cluster: text,
+  vips: Type.Array(text),
+  wstypes: Type.Array(text),
+  address: o(text),
+});
+export type WsRow = Static<typeof WsRow>;
+
+export const WstypeRow = Type.Object({ wstype: text, clusters: Type.Array(text), wss: count });
+export type WstypeRow = Static<typeof WstypeRow>;
+
+/** An Nginx machine of a wstype, once per cluster. */
+export const WstypeWs = Type.Object({
+  ws: text,
+  cluster: text,
+  vips: Type.Array(text, { description: 'VIPs of this wstype that it stands behind' }),
+  network: ClusterType,
+  idc: o(text),
+  address: o(text),
+});
+export type WstypeWs = Static<typeof WstypeWs>;
+
+export const HistoryRow = Type.Object({
+  revision: Type.Integer(),
+  at: text,
+  by: text,
+  message: o(text),
+  deleted: Type.Boolean(),
+  digest: text,
+  operations: Type.Array(Operation),
+});
+export type HistoryRow = Static<typeof HistoryRow>;
+
+export const RevisionDiff = Type.Object({
+  cluster: text,
+  from: Type.Integer(),
+  to: Type.Integer(),
+  patch: Type.Unknown({ description: 'parts that differ' }),
+  diff: Type.String({ description: 'unified, of the documents as YAML' }),
+});
+export type RevisionDiff = Static<typeof RevisionDiff>;
+
+export const ReleaseFile = Type.Object({
+  path: text,
+  mode: text,
+  size: count,
+  sha256: text,
+  text: Type.String({ description: 'secrets are masked' }),
+});
+
+export const LbRelease = Type.Object({
+  id: text,
+  cluster: text,
+  lb: text,
+  revision: Type.Integer(),
+  dataplane: text,
+  routing: text,
+  services: count,
+  files: Type.Array(ReleaseFile),
+});
+export type LbRelease = Static<typeof LbRelease>;
+
+export const PlanResult = Type.Object({
+  cluster: text,
+  revision: Type.Integer(),
+  changes: Type.Boolean(),
+  lbs: Type.Record(
+    text,
+    Type.Object({
+      release: text,
+      published: Type.Union([Type.Object({ release: text, revision: Type.Integer() }), Type.Null()]),
+      files: Type.Integer({ description: 'files that differ' }),
+    }),
+  ),
+  files: Type.Array(
+    Type.Object({
+      path: text,
+      change: Type.Union([Type.Literal('added'), Type.Literal('removed'), Type.Literal('changed')]),
+      lbs: Type.Array(text),
+      diff: text,
+    }),
+  ),
+  warnings: Type.Array(ProblemItem),
+  truncated: Type.Boolean(),
+});
+export type PlanResult = Static<typeof PlanResult>;
+
+export const LbProgress = Type.Object({
+  state: Type.String({ description: 'waiting, running, published, unchanged, restored, failed or cancelled' }),
+  step: Type.String({ description: 'connect, lock, stage, check, backup, switch, confirm or restore' }),
+  message: Type.String({ description: 'why it failed, with the other program’s own words' }),
+  warnings: Type.Array(text),
+  release: text,
+  bytes: Type.Integer({ description: 'sent to the LB' }),
+});
+export type LbProgress = Static<typeof LbProgress>;
+
+export const PublicationView = Type.Object({
+  id: text,
+  cluster: text,
+  revision: Type.Integer(),
+  action: Type.Union([Type.Literal('publish'), Type.Literal('restore')]),
+  state: Type.String({ description: 'running, done, failed, cancelled or interrupted' }),
+  by: text,
+  at: text,
+  ended: o(text),
+  warnings: Type.Array(ProblemItem),
+  lbs: Type.Record(text, LbProgress),
+});
+export type PublicationView = Static<typeof PublicationView>;
+
+export const LipsView = Type.Object({
+  lbs: Type.Record(text, Type.Array(text)),
+  quarantine: Type.Record(text, Type.Object({ lb: text, since: text })),
+});
+export type LipsView = Static<typeof LipsView>;
+
+export interface Page<T> {
+  items: T[];
+  /** What to send as `after` for the rest; null at the end. */
+  next: string | null;
+}
