@@ -9,7 +9,7 @@ import { parse as parseYaml } from 'yaml';
 import { messageOf, refuse, WeirError } from './domain/errors.ts';
 import { parse, strict } from './domain/schema.ts';
 
-const number = (minimum: number, maximum: number, fallback: number, description: string) =>
+const number = ([minimum, maximum]: readonly [number, number], fallback: number, description: string) =>
   Type.Integer({ minimum, maximum, default: fallback, description });
 
 const fields = {
@@ -19,15 +19,15 @@ const fields = {
   admin_token: Type.String({ default: '', description: 'admin token; wins over the stored one' }),
   hosts: Type.String({ default: '', description: 'a hosts(5) file with addresses of WSs, asked before DNS' }),
   ssh_config: Type.String({ default: '', description: 'an ssh_config for ssh -F; default the user’s own' }),
-  ssh_parallel: number(1, 1000, 32, 'SSH sessions at once'),
-  ssh_connect_timeout: number(1, 300, 10, 'seconds to connect to an LB'),
-  publish_timeout: number(5, 3600, 120, 'seconds for one LB, from connect to confirm'),
+  ssh_parallel: number([1, 1000], 32, 'SSH sessions at once'),
+  ssh_connect_timeout: number([1, 300], 10, 'seconds to connect to an LB'),
+  publish_timeout: number([5, 3600], 120, 'seconds for one LB, from connect to confirm'),
   log_level: Type.Union(
     ['trace', 'debug', 'info', 'warn', 'error', 'silent'].map((l) => Type.Literal(l)),
     { default: 'info', description: 'trace, debug, info, warn, error or silent' },
   ),
-  body_limit_mb: number(1, 1024, 64, 'largest request body, in MiB'),
-  keep_revisions: number(50, 1_000_000, 1000, 'revisions of a cluster that are kept'),
+  body_limit_mb: number([1, 1024], 64, 'largest request body, in MiB'),
+  keep_revisions: number([50, 1_000_000], 1000, 'revisions of a cluster that are kept'),
 };
 
 export const Settings = Type.Object(fields, strict);

@@ -47,9 +47,7 @@ export async function createApp(services: Services, options: AppOptions): Promis
     requestTimeout: 120_000,
   };
   const app: FastifyInstance =
-    options.logger === false
-      ? Fastify(common)
-      : (Fastify({ ...common, loggerInstance: options.logger }) as unknown as FastifyInstance);
+    options.logger === false ? Fastify(common) : Fastify({ ...common, loggerInstance: options.logger });
   // Requests are checked in request.ts and the domain; schemas on routes are documentation.
   app.setValidatorCompiler(() => () => true);
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));

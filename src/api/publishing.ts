@@ -113,7 +113,7 @@ function stream(reply: FastifyReply, publication: Publication, publications: Ser
   void publications.get(publication.cluster, publication.id).then(
     (last) => {
       sse.send('end', last);
-      sse.end();
+      return sse.end();
     },
     () => sse.end(),
   );

@@ -1,5 +1,5 @@
 /** Registering declared routes, and reading their queries, parameters and bodies. */
-import type { FastifyInstance, FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Static, TObject, TSchema } from 'typebox';
 import type { Page } from '../contract/schemas.ts';
 import * as s from '../contract/schemas.ts';
@@ -28,7 +28,7 @@ export function addRoute(app: FastifyInstance, route: Route, handler: Handler): 
         '4xx': { description: 'problem', content: { 'application/problem+json': { schema: s.ApiError } } },
       },
     },
-    handler: handler as RouteHandlerMethod,
+    handler,
   });
 }
 

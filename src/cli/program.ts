@@ -137,7 +137,7 @@ function contextOf(program: Commander, command: Commander, options: CliOptions):
     },
     options: command.opts(),
     note: (text) => void options.stderr.write(`${text}\n`),
-    terminal: options.stderr.isTTY === true,
+    terminal: options.stderr.isTTY,
     readFile: readInput,
   };
 }

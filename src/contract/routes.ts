@@ -266,8 +266,6 @@ export const routes = {
   },
 } as const satisfies Record<string, Route>;
 
-export type RouteName = keyof typeof routes;
-
 /** A route that runs an operation. */
 export interface OperationRoute extends Route {
   operation: string;

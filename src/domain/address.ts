@@ -87,13 +87,19 @@ export function parseRange(text: string): { first: number; last: number } | unde
   return { first, last };
 }
 
+/** Whether a range that may be malformed holds an address. */
+export function rangeHolds(text: string, address: number): boolean {
+  const range = parseRange(text);
+  return range !== undefined && address >= range.first && address <= range.last;
+}
+
 export function expandRange(text: string): string[] {
   const range = parseRange(text);
   if (!range) return [];
   return Array.from({ length: range.last - range.first + 1 }, (_, i) => formatAddress(range.first + i));
 }
 
-/** Whether text is an address of the family that Weir does not carry yet (`a::b`, `a::b/64`). */
+/** Whether text is an address of the family that Weir does not carry yet (`a::b`, `a::b/64`, `a::b-a::c`). */
 export function looksLikeIPv6(text: string): boolean {
-  return isIPv6(text.replace(/\/\d{1,3}$/, ''));
+  return isIPv6(text.replace(/\/\d{1,3}$|-.*$/, ''));
 }

@@ -43,8 +43,28 @@ export function warningsOf(problems: readonly Problem[]): Problem[] {
 
 const SHOWN = 80;
 
-/** A value as it may stand in a message: JSON, cut, never a line break. */
+/** A value as it may stand in a message: JSON, cut, never a line break or a control character. */
 export function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
+  const text = shown(value, SHOWN_DEPTH).replace(/[\u007f-\u009f\u2028\u2029]/g, escaped);
+  return text.length > SHOWN ? `${text.slice(0, SHOWN).replace(/[\ud800-\udbff]$/, '')}…` : text;
+}
+
+/** Levels of a value that are shown: input may be deeper than the stack, or hold itself (YAML anchors). */
+const SHOWN_DEPTH = 3;
+
+function shown(value: unknown, depth: number): string {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, SHOWN + 1));
+  if (value === null || typeof value !== 'object') return String(value);
+  if (depth === 0) return '…';
+  if (Array.isArray(value))
+    return `[${value
+      .slice(0, SHOWN)
+      .map((item) => shown(item, depth - 1))
+      .join(',')}]`;
+  const fields = Object.entries(value).slice(0, SHOWN);
+  return `{${fields.map(([key, item]) => `${shown(key, depth)}:${shown(item, depth - 1)}`).join(',')}}`;
+}
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }

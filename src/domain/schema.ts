@@ -22,12 +22,12 @@ interface FormatRule {
   hint: string;
 }
 
-const label = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+/** Not by toLowerCase(), which makes ASCII of the Kelvin sign. */
+const label = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i;
 
 /** RFC 1123: labels of 1 to 63 letters, digits, hyphens; at most 253 in all; not a number alone, which a resolver reads as an address. */
 export function isHostname(text: string): boolean {
-  const name = text.toLowerCase();
-  return name.length <= 253 && name.split('.').every((part) => label.test(part)) && !/^[\d.]+$/.test(name);
+  return text.length <= 253 && text.split('.').every((part) => label.test(part)) && !/^[\d.]+$/.test(text);
 }
 
 const formats: Record<string, FormatRule> = {
@@ -180,9 +180,13 @@ interface Subject {
 function toProblems(found: SchemaError, subject: Subject): Problem[] {
   const steps = found.instancePath.split('/').slice(1).map(unescapeStep);
   const path = joinPath(subject.path, steps, subject.value);
-  const value = valueAt(subject.value, steps);
+  // Each branch of a union finds its own fault; the union's, which follows, names all that is allowed.
+  if (/\/anyOf\/\d+$/.test(found.schemaPath)) return [];
+  const value = found.schemaPath.endsWith('/propertyNames') ? steps.at(-1) : valueAt(subject.value, steps);
   switch (found.keyword) {
     case 'boolean':
+    // What is wrong with a name is found by itself.
+    case 'propertyNames':
       return [];
     case 'additionalProperties':
     case 'unevaluatedProperties':
@@ -214,8 +218,6 @@ function toProblems(found: SchemaError, subject: Subject): Problem[] {
           hint: rangeHint(schemaAt(subject.schema, found.schemaPath)),
         }),
       ];
-    case 'propertyNames':
-      return [error(path, { code: 'bad_key', message: `a key of ${path} is malformed`, hint: 'see /docs' })];
     default:
       return [
         error(path, {
@@ -233,7 +235,7 @@ function formatProblem(path: string, format: string, value: unknown): Problem {
     typeof value === 'string' &&
     looksLikeIPv6(value) &&
     rule !== undefined &&
-    /bad_(address|net|range)/.test(rule.code)
+    /bad_(address|net|range|mask)/.test(rule.code)
   ) {
     return error(path, {
       code: 'ipv6_unsupported',

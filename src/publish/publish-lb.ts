@@ -87,7 +87,7 @@ interface LineContext {
 }
 
 async function onLine(line: string, { session, progress, options }: LineContext): Promise<void> {
-  const [word = '', rest = ''] = splitOnce(line);
+  const [word, rest] = splitOnce(line);
   switch (word) {
     case 'step':
       progress.step = stepOf(rest, progress.step);
@@ -100,7 +100,7 @@ async function onLine(line: string, { session, progress, options }: LineContext)
       if (progress.warnings.length < 20) progress.warnings.push(rest);
       return;
     case 'fail': {
-      const [step = '', message = ''] = splitOnce(rest);
+      const [step, message] = splitOnce(rest);
       progress.failure = { step: stepOf(step, progress.step), message };
       return;
     }

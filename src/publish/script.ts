@@ -9,6 +9,8 @@
  * what was. Every live file is replaced by one rename.
  */
 
+import { liveStub } from '../render/keepalived/fullnat.ts';
+
 const script = String.raw`
 set -u
 umask 022
@@ -16,7 +18,7 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 LC_ALL=C
 export PATH LC_ALL
 etc=/etc/weir
-stub="include /etc/weir/current/keepalived/entry.conf"
+stub="${liveStub.trim()}"
 live="/etc/keepalived/keepalived.conf /usr/local/etc/zebra.conf /usr/local/etc/ospfd.conf"
 step=start
 switched=no

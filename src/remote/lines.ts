@@ -20,9 +20,9 @@ export interface Lines {
    */
   readonly iterator: AsyncIterableIterator<string>;
   /** Bytes of the stream so far, dropped ones included. */
-  received(): number;
+  readonly received: () => number;
   /** Reads on without holding back: the writer is gone, what is left is what the pipe still holds. */
-  drain(): void;
+  readonly drain: () => void;
 }
 
 interface Waiter {

@@ -66,9 +66,9 @@ function wordsOf(failure: unknown, program: string): string {
 }
 
 interface Input {
-  write(data: Uint8Array | string): Promise<void>;
-  end(): void;
-  sent(): number;
+  readonly write: (data: Uint8Array | string) => Promise<void>;
+  readonly end: () => void;
+  readonly sent: () => number;
 }
 
 function openInput(stdin: Writable): Input {
@@ -112,9 +112,9 @@ function keepTail(stream: Readable): () => string {
 }
 
 interface Limits {
-  end(): void;
-  ended(): boolean;
-  timedOut(): boolean;
+  readonly end: () => void;
+  readonly ended: () => boolean;
+  readonly timedOut: () => boolean;
 }
 
 /** Ends the process where its time is over, the signal fires, or the caller wants it. */

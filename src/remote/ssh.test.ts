@@ -102,20 +102,18 @@ describe('ssh, with a program in its place', () => {
     const remote = openSsh({ program: await script('cat') });
     const before = resources();
     const { signal } = new AbortController();
-    for (let round = 0; round < 5; round += 1) {
+    for (let round = 0; round < 20; round += 1) {
       const session = remote.run({ host: 'lb1' }, '', { timeoutMs, signal });
       await session.write('a\n');
-      session.end();
+      if (round % 2 === 0) session.end();
+      else session.kill();
       await session.done;
+      await openSsh({ program: 'no-such-ssh' }).run({ host: 'lb1' }, '', { timeoutMs, signal }).done;
     }
-    await openSsh({ program: 'no-such-ssh' }).run({ host: 'lb1' }, '', { timeoutMs, signal }).done;
-    const killed = remote.run({ host: 'lb1' }, '', { timeoutMs, signal });
-    killed.kill();
-    await killed.done;
     expect(getEventListeners(signal, 'abort')).toEqual([]);
-    // Node lets go of a handle some turns of the loop after its end.
-    for (let turn = 0; turn < 100 && resources().length > before.length; turn += 1) await new Promise(setImmediate);
-    expect(resources()).toEqual(before);
+    // Node lets go of a handle some turns of the loop after its end; the test runner has a few of its own.
+    for (let turn = 0; turn < 100 && resources() > before + 5; turn += 1) await new Promise(setImmediate);
+    expect(resources()).toBeLessThanOrEqual(before + 5);
   });
 
   test('writing after the input was closed is refused and loses nothing', async () => {
@@ -352,8 +350,9 @@ async function allLines(session: RemoteSession): Promise<string[]> {
   return lines;
 }
 
-function resources(): string[] {
-  return process.getActiveResourcesInfo().filter((name) => /Pipe|Process|Timeout/.test(name));
+/** How many timers, pipes and processes keep this process busy. */
+function resources(): number {
+  return process.getActiveResourcesInfo().filter((name) => /Pipe|Process|Timeout/.test(name)).length;
 }
 
 /** False for zombies too: when they are reaped is up to this machine's process 1. */

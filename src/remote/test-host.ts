@@ -129,9 +129,8 @@ export async function startHost(name: string, { folder, setUpFile }: HostFiles):
     child.kill('SIGKILL');
     await gone;
     const words = (await readFile(logFile, 'utf8').catch(() => '')).trim();
-    throw new WeirError('remote', `The test host ${name} did not start: ${words || messageOf(error)}`, {
-      cause: error,
-    });
+    const message = `The test host ${name} did not start: ${messageOf(error)}: ${words}`;
+    throw new WeirError('remote', message, { cause: error });
   }
 }
 

@@ -108,7 +108,8 @@ function openedHosts(directory: string, closed: () => void): TestHosts {
   async function close(): Promise<void> {
     open = false;
     const outcomes = await Promise.allSettled(hosts.values());
-    await Promise.all(outcomes.map((outcome) => (outcome.status === 'fulfilled' ? outcome.value.stop() : undefined)));
+    const running = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+    await Promise.all(running.map((host) => host.stop()));
     await rm(directory, { recursive: true, force: true });
     closed();
   }

@@ -10,6 +10,7 @@ import { lipsOf } from '../domain/edge/lips.ts';
 import type { LipPlan } from '../domain/edge/lips.ts';
 import { dataplaneOf, routingOf } from '../domain/edge/model.ts';
 import type { Cluster, Dataplane, Lb } from '../domain/edge/model.ts';
+import { error } from '../domain/problem.ts';
 import type { Problem } from '../domain/problem.ts';
 import { digestFiles, renderFile } from './files.ts';
 import type { RenderedFile } from './files.ts';
@@ -47,8 +48,32 @@ export type Rendered = { ok: true; releases: Release[] } | { ok: false; problems
 /** Releases of the cluster's LBs in the order of the document; or why there are none. */
 export function renderCluster(input: RenderInput): Rendered {
   const shared = renderVips(input.cluster, input.addresses);
-  if (shared.problems.length > 0) return { ok: false, problems: shared.problems };
+  const problems = [...shared.problems, ...missingParts(input)];
+  if (problems.length > 0) return { ok: false, problems };
   return { ok: true, releases: input.cluster.lbinfos.map((lb) => renderLb(input, lb, shared)) };
+}
+
+/** What would be left out in silence: FULLNAT without LIPs, OSPF without the authentication that was asked for. */
+function missingParts({ cluster, lips, ospfKey }: RenderInput): Problem[] {
+  const problems = cluster.lbinfos.flatMap((lb, i) =>
+    lipsOf(lips, lb.hostname).length > 0
+      ? []
+      : error(`lbinfos[${i}].lips`, {
+          code: 'no_lips',
+          message: `LB ${lb.hostname} has no LIPs`,
+          hint: 'plan LIPs first, or set lips on the LB',
+        }),
+  );
+  if (cluster.ospf?.key !== undefined && ospfKey === undefined) {
+    problems.push(
+      error('ospf.key', {
+        code: 'no_ospf_key',
+        message: 'the OSPF key that the document asks for is not at hand',
+        hint: 'set ospf.key again',
+      }),
+    );
+  }
+  return problems;
 }
 
 /** What all LBs of a cluster share. */
@@ -120,6 +145,7 @@ function lbFiles(input: RenderInput, lb: Lb, shared: SharedFiles): LbFiles {
     cluster.device,
     cluster.vipnets,
     cluster.ospf,
+    cluster.dataplane,
     cluster.routing,
     input.ospfKey,
   ];

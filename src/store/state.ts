@@ -527,10 +527,7 @@ function commitOf(next: Prepared, request: ChangeRequest, extra: { secrets: Reco
 
 function rebuild(stored: StoredDocument): Cluster | undefined {
   if (stored.deleted || !stored.base) return undefined;
-  return stored.patches.reduce<Cluster>(
-    (doc, patch) => applyPatch(doc, patch as ClusterPatch),
-    stored.base.document as Cluster,
-  );
+  return stored.patches.reduce<Cluster>((doc, patch) => applyPatch(doc, patch), stored.base.document as Cluster);
 }
 
 async function documentAt(store: Store, name: string, revision: number): Promise<Cluster> {

@@ -27,7 +27,8 @@ const clusters: Command = {
     { flags: '--idc <idc>', help: 'machine room' },
   ],
   async run(context) {
-    const rows = await all<ClusterSummary>(context.client(), '/clusters', context.options);
+    const { type, idc } = context.options;
+    const rows = await all<ClusterSummary>(context.client(), '/clusters', { type, idc });
     return {
       data: rows,
       table: {

@@ -21,7 +21,8 @@ export type FoundAddresses = Readonly<Record<string, FoundAddress>>;
 
 /**
  * Addresses by name. `epoch` is the same object as long as no name that had an address got another
- * or lost it: what was rendered in an epoch stays valid when names are only added.
+ * or lost it: what was rendered in an epoch stays valid when names are only added. Of two that were
+ * made from one and disagree, only the first keeps its epoch.
  */
 export interface Addresses {
   readonly found: FoundAddresses;
@@ -30,11 +31,17 @@ export interface Addresses {
 
 export const noAddresses: Addresses = { found: {}, epoch: {} };
 
+/** What the newest of each epoch found. */
+const newest = new WeakMap<object, FoundAddresses>();
+
 export function nextAddresses(previous: Addresses, found: FoundAddresses): Addresses {
-  const kept = Object.entries(previous.found).every(
+  const before = newest.get(previous.epoch) ?? previous.found;
+  const kept = Object.entries(before).every(
     ([name, old]) => Object.hasOwn(found, name) && found[name]?.address === old.address,
   );
-  return { found, epoch: kept ? previous.epoch : {} };
+  const epoch = kept ? previous.epoch : {};
+  newest.set(epoch, found);
+  return { found, epoch };
 }
 
 /** The address that a WS of a VIP is configured with. */

@@ -12,6 +12,8 @@ import {
   dataplaneOf,
   defaults,
   deviceOf,
+  MAX_LIPS,
+  ospfAnnounceOf,
   ospfAddressOf,
   portKey,
   protocolOf,
@@ -24,8 +26,17 @@ import type { Cluster, Lb, Port, PortCheck, Vip } from './model.ts';
 /** Longest persistence that keepalived 1.2.2 (fullnat) reads: it takes five characters. */
 const FULLNAT_MAX_PERSISTENCE = 99999;
 
-/** Interfaces that Weir or the kernel owns: lo carries VIPs, weir-high VIPs announced at high cost. */
-const reservedInterfaces = ['lo', 'weir-high'];
+/** Interfaces that Weir or the kernel owns, and words that the routing daemon and sysctl read as every interface. */
+const reservedInterfaces: Readonly<Record<string, string>> = {
+  lo: 'carries VIPs',
+  'weir-high': 'carries VIPs that are announced at high cost',
+  all: 'means every interface',
+  default: 'means every interface',
+};
+
+function isReserved(device: string): boolean {
+  return Object.hasOwn(reservedInterfaces, device);
+}
 
 /** Every problem of a document, errors and warnings, with paths into it. */
 export function checkCluster(cluster: Cluster): Problem[] {
@@ -34,6 +45,7 @@ export function checkCluster(cluster: Cluster): Problem[] {
     ...cluster.lbinfos.flatMap((lb, i) => prefixed(`lbinfos[${i}]`, lbProblems(cluster, lb))),
     ...cluster.vip2ws.flatMap((vip, i) => prefixed(`vip2ws[${i}]`, vipProblems(cluster, vip))),
     ...checkUnique(cluster),
+    ...checkLipsApart(cluster),
   ];
 }
 
@@ -61,7 +73,7 @@ function checkHead(cluster: Cluster): Problem[] {
       }),
     );
   }
-  if (reservedInterfaces.includes(cluster.device)) problems.push(reservedInterface('device', cluster.device));
+  if (isReserved(cluster.device)) problems.push(reservedInterface('device', cluster.device));
   const hello = cluster.ospf?.hello ?? defaults.ospf.hello;
   const dead = cluster.ospf?.dead ?? defaults.ospf.dead;
   if (dead <= hello) {
@@ -82,15 +94,28 @@ function checkHead(cluster: Cluster): Problem[] {
       }),
     );
   }
+  if (cluster.announce === 'degrade') problems.push(...checkDegrade(cluster));
   problems.push(...checkConflicts('check', cluster.check));
   problems.push(...duplicates(cluster.vipnets, (i) => `vipnets[${i}]`, { code: 'duplicate_net', what: 'net' }));
   return problems;
 }
 
+/** Quagga redistributes connected routes of every interface at one metric. */
+function checkDegrade(cluster: Cluster): Problem[] {
+  if (ospfAnnounceOf(cluster) === 'network') return [];
+  return [
+    error('announce', {
+      code: 'degrade_needs_network',
+      message: 'announce degrade has no effect with ospf.announce redistribute: all VIPs go out at one metric',
+      hint: 'set announce to any or all, or ospf.announce to network',
+    }),
+  ];
+}
+
 function reservedInterface(path: string, device: string): Problem {
   return error(path, {
     code: 'reserved_interface',
-    message: `${device} carries VIPs and cannot be an uplink`,
+    message: `${device} ${reservedInterfaces[device]} and cannot be an uplink`,
     hint: 'name the interface that faces the router, e.g. em1',
   });
 }
@@ -98,6 +123,7 @@ function reservedInterface(path: string, device: string): Problem {
 interface VipContext {
   vipnets: readonly string[];
   dataplane: string;
+  ospfAnnounce: string;
   check: Cluster['check'];
   problems: Problem[];
 }
@@ -106,12 +132,19 @@ const vipCache = new WeakMap<Vip, VipContext>();
 
 function vipProblems(cluster: Cluster, vip: Vip): Problem[] {
   const dataplane = dataplaneOf(cluster);
+  const ospfAnnounce = ospfAnnounceOf(cluster);
   const known = vipCache.get(vip);
-  if (known && known.vipnets === cluster.vipnets && known.dataplane === dataplane && known.check === cluster.check) {
+  if (
+    known &&
+    known.vipnets === cluster.vipnets &&
+    known.dataplane === dataplane &&
+    known.ospfAnnounce === ospfAnnounce &&
+    known.check === cluster.check
+  ) {
     return known.problems;
   }
   const problems = checkVip(cluster, vip);
-  vipCache.set(vip, { vipnets: cluster.vipnets, dataplane, check: cluster.check, problems });
+  vipCache.set(vip, { vipnets: cluster.vipnets, dataplane, ospfAnnounce, check: cluster.check, problems });
   return problems;
 }
 
@@ -138,6 +171,7 @@ function checkVip(cluster: Cluster, vip: Vip): Problem[] {
       }),
     );
   }
+  if (vip.announce === 'degrade') problems.push(...checkDegrade(cluster));
   problems.push(...checkWss(vip));
   problems.push(
     ...duplicates(
@@ -234,12 +268,13 @@ function checkPort(cluster: Cluster, port: Port): Problem[] {
     );
   }
   if (type === 'tcp' && port.check) {
-    for (const field of ['path', 'host', 'status', 'digest'] as const) {
+    const unused = dataplaneOf(cluster) === 'fullnat' ? (['retry'] as const) : [];
+    for (const field of ['path', 'host', 'status', 'digest', ...unused] as const) {
       if (port.check[field] === undefined) continue;
       problems.push(
         error(`check.${field}`, {
           code: 'check_field_unused',
-          message: `a tcp check has no ${field}`,
+          message: `a tcp check has no ${field} here`,
           hint: 'set check.type to http or https, or leave the field out',
         }),
       );
@@ -348,12 +383,11 @@ function checkInterfaces(cluster: Cluster, lb: Lb): Problem[] {
   const problems: Problem[] = [];
   for (const field of ['device', 'innerdevice'] as const) {
     const device = lb[field];
-    if (device !== undefined && reservedInterfaces.includes(device)) problems.push(reservedInterface(field, device));
+    if (device !== undefined && isReserved(device)) problems.push(reservedInterface(field, device));
   }
   const uplinks = lb.uplinks ?? [];
   uplinks.forEach((uplink, i) => {
-    if (reservedInterfaces.includes(uplink.device))
-      problems.push(reservedInterface(`uplinks[${i}].device`, uplink.device));
+    if (isReserved(uplink.device)) problems.push(reservedInterface(`uplinks[${i}].device`, uplink.device));
   });
   const at = (field: string) => (i: number) => (i === 0 ? field : `uplinks[${i - 1}].${field}`);
   problems.push(
@@ -383,6 +417,17 @@ function checkLips(lb: Lb): Problem[] {
   }
   const prefix = parseMask(lb.internalnetmask) ?? 32;
   const net = { base: networkOf(addressNumber(lb.internalip), prefix), prefix };
+  const count = lb.lips.map(parseRange).reduce((sum, range) => sum + (range ? range.last - range.first + 1 : 0), 0);
+  if (count > MAX_LIPS) {
+    problems.push(
+      error('lips', {
+        code: 'too_many_lips',
+        message: `lips hold ${count} addresses, more than ${MAX_LIPS}`,
+        hint: 'a LIP carries about 60,000 connections to each WS: a few are enough',
+      }),
+    );
+    return problems;
+  }
   const taken = new Map<number, string>([
     [addressNumber(lb.internalip), "the LB's internalip"],
     [addressNumber(lb.internalgateway), "the LB's internalgateway"],
@@ -465,6 +510,68 @@ function checkUnique(cluster: Cluster): Problem[] {
     );
   });
   return problems;
+}
+
+interface LipRange {
+  first: number;
+  last: number;
+  text: string;
+  lb: Lb;
+  path: string;
+}
+
+/** Explicit LIPs against everything else in the document; within one LB, `checkLips` has looked. */
+function checkLipsApart(cluster: Cluster): Problem[] {
+  const ranges = cluster.lbinfos.flatMap((lb, i) =>
+    (lb.lips ?? []).flatMap((text, j): LipRange[] => {
+      const range = parseRange(text);
+      return range ? [{ ...range, text, lb, path: `lbinfos[${i}].lips[${j}]` }] : [];
+    }),
+  );
+  if (ranges.length === 0) return [];
+  ranges.sort((a, b) => a.first - b.first);
+  const problems: Problem[] = [];
+  let widest: LipRange | undefined;
+  for (const range of ranges) {
+    if (widest && widest.lb !== range.lb && range.first <= widest.last) {
+      problems.push(lipTaken(range.path, range.text, `a LIP of ${widest.lb.hostname} too`));
+    }
+    if (!widest || range.last > widest.last) widest = range;
+  }
+  for (const { address, what, lb } of addressesBeside(cluster)) {
+    const range = rangeWith(ranges, addressNumber(address));
+    if (range && range.lb !== lb) problems.push(lipTaken(range.path, range.text, what));
+  }
+  return problems;
+}
+
+/** Addresses that no LIP may have; `lb`: whose own LIPs were compared with it before. */
+function* addressesBeside(cluster: Cluster): Generator<{ address: string; what: string; lb?: Lb }> {
+  for (const lb of cluster.lbinfos) {
+    for (const field of ['internalip', 'internalgateway', 'extraip', 'extragateway'] as const) {
+      const address = lb[field];
+      if (address !== undefined) yield { address, what: `the ${field} of ${lb.hostname}`, lb };
+    }
+  }
+  for (const vip of cluster.vip2ws) {
+    yield { address: vip.vip, what: `the VIP ${vip.vip}` };
+    for (const [ws, { address }] of Object.entries(vip.wsattrs ?? {})) {
+      if (address !== undefined) yield { address, what: `the address of ${ws}` };
+    }
+  }
+}
+
+/** The last range that starts at or below an address, if it holds it; ranges are sorted. */
+function rangeWith(ranges: readonly LipRange[], address: number): LipRange | undefined {
+  let low = 0;
+  let high = ranges.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((ranges[middle]?.first ?? 0) <= address) low = middle + 1;
+    else high = middle;
+  }
+  const range = ranges[low - 1];
+  return range && address <= range.last ? range : undefined;
 }
 
 function duplicates(

@@ -3,7 +3,7 @@
  * Claims are contributed part by part (a VIP, an LB), so that what a change claims or gives back
  * is found by comparing the identity of parts.
  */
-import { expandRange } from '../address.ts';
+import { parseAddress, rangeHolds } from '../address.ts';
 import { error } from '../problem.ts';
 import type { Problem } from '../problem.ts';
 import type { Cluster, Lb, Vip } from './model.ts';
@@ -17,8 +17,6 @@ export interface Claim {
   readonly cluster: string;
   readonly what: string;
 }
-
-export type LipsOf = (lb: Lb) => readonly string[];
 
 export function vipClaims(cluster: string, vip: Vip): Claim[] {
   return [{ key: `ip:${vip.vip}`, cluster, what: 'VIP' }];
@@ -78,6 +76,7 @@ function pathOf(cluster: Cluster, key: ClaimKey): string {
   const byAddress = cluster.lbinfos.findIndex((l) => l.internalip === value || l.extraip === value);
   if (byAddress >= 0)
     return `lbinfos[${byAddress}].${cluster.lbinfos[byAddress]?.internalip === value ? 'internalip' : 'extraip'}`;
-  const byLips = cluster.lbinfos.findIndex((l) => l.lips?.some((text) => expandRange(text).includes(value)));
+  const address = parseAddress(value) ?? -1;
+  const byLips = cluster.lbinfos.findIndex((l) => l.lips?.some((text) => rangeHolds(text, address)));
   return byLips >= 0 ? `lbinfos[${byLips}].lips` : '';
 }

@@ -8,7 +8,7 @@ import type { Net } from '../address.ts';
 import { mentionsOfLb, mentionsOfVip } from './claims.ts';
 import { error, warning } from '../problem.ts';
 import type { Problem } from '../problem.ts';
-import { defaults } from './model.ts';
+import { defaults, MAX_LIPS } from './model.ts';
 import type { Cluster, Lb } from './model.ts';
 
 /** Stored per cluster. `since` is an ISO time. */
@@ -49,9 +49,12 @@ export function planLips(input: LipInput): LipOutcome {
   const lbs: Record<string, readonly string[]> = {};
   const quarantine = new Map(Object.entries(plan.quarantine));
   const used = addressesIn(cluster, plan);
+  const holders = holdersOf(plan);
   cluster.lbinfos.forEach((lb, i) => {
     const before = lipsOf(plan, lb.hostname);
-    const outcome = lb.lips ? explicitLips(lb, quarantine) : plannedLips(lb, { input, before, used, quarantine });
+    const outcome = lb.lips
+      ? explicitLips(lb, { holders, quarantine })
+      : plannedLips(lb, { input, before, used, quarantine });
     for (const address of outcome.lips) {
       used.add(address);
       quarantine.delete(address);
@@ -74,11 +77,12 @@ export function planLips(input: LipInput): LipOutcome {
 function addressesIn(cluster: Cluster, plan: LipPlan): Set<string> {
   const addresses = new Set<string>();
   for (const lb of cluster.lbinfos) {
-    for (const address of [lb.internalip, lb.extraip, ...mentionsOfLb(lb), ...(lb.lips?.flatMap(expandRange) ?? [])]) {
+    for (const address of [lb.internalip, lb.extraip, ...mentionsOfLb(lb), ...givenLips(lb)]) {
       if (address !== undefined) addresses.add(address);
     }
-    for (const lip of lipsOf(plan, lb.hostname)) addresses.add(lip);
   }
+  // Those of an LB that goes with this change too: they are about to enter quarantine.
+  for (const lip of Object.values(plan.lbs).flat()) addresses.add(lip);
   for (const vip of cluster.vip2ws) {
     addresses.add(vip.vip);
     for (const address of mentionsOfVip(vip)) addresses.add(address);
@@ -86,14 +90,43 @@ function addressesIn(cluster: Cluster, plan: LipPlan): Set<string> {
   return addresses;
 }
 
+/** The explicit LIPs of an LB. A document that gives too many is refused by its checks, and may come here first. */
+function givenLips(lb: Lb): string[] {
+  const lips: string[] = [];
+  for (const text of lb.lips ?? []) {
+    if (lips.length > MAX_LIPS) break;
+    lips.push(...expandRange(text));
+  }
+  return lips;
+}
+
+/** The LB of each LIP in the plan. */
+function holdersOf(plan: LipPlan): Map<string, string> {
+  return new Map(Object.entries(plan.lbs).flatMap(([lb, lips]) => lips.map((lip) => [lip, lb] as const)));
+}
+
 interface LbLips {
   lips: readonly string[];
   problems: Problem[];
 }
 
-function explicitLips(lb: Lb, quarantine: ReadonlyMap<string, { lb: string }>): LbLips {
-  const lips = (lb.lips ?? []).flatMap(expandRange);
+interface Holding {
+  holders: ReadonlyMap<string, string>;
+  quarantine: ReadonlyMap<string, { lb: string }>;
+}
+
+/** A LIP does not go from LB to LB within one change either: it would miss its quarantine. */
+function explicitLips(lb: Lb, { holders, quarantine }: Holding): LbLips {
+  const lips = givenLips(lb);
   const problems = lips.flatMap((lip) => {
+    const holder = holders.get(lip);
+    if (holder !== undefined && holder !== lb.hostname) {
+      return error('lips', {
+        code: 'lip_held',
+        message: `LIP ${lip} is one of ${holder}`,
+        hint: `choose another, or take it from ${holder} in a change of its own and free it once no WS knows connections of it`,
+      });
+    }
     const held = quarantine.get(lip);
     if (!held || held.lb === lb.hostname) return [];
     return error('lips', {

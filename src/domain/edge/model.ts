@@ -115,7 +115,10 @@ export const Vip = Type.Object(
     wss: Type.Array(text('hostname', 'WS'), { maxItems: 2000 }),
     ports: Type.Array(Port, { minItems: 1, maxItems: 256 }),
     wsattrs: o(
-      Type.Record(Type.String({ maxLength: 253 }), WsAttrs, { description: 'attributes of WSs, by hostname' }),
+      Type.Record(Type.String(), WsAttrs, {
+        description: 'attributes of WSs, by hostname',
+        propertyNames: text('hostname', 'WS'),
+      }),
     ),
     domains: o(Type.Array(text('hostname', 'domain that should resolve to the VIP'), { maxItems: 1000 })),
     owner: o(text('text', 'who answers for it')),
@@ -147,6 +150,9 @@ export const Uplink = Type.Object(
 );
 export type Uplink = Static<typeof Uplink>;
 
+/** Most LIPs of one LB, planned or given. */
+export const MAX_LIPS = 4096;
+
 export const LbState = Type.Union([Type.Literal('up'), Type.Literal('drain')]);
 
 export const Lb = Type.Object(
@@ -163,7 +169,7 @@ export const Lb = Type.Object(
     device: o(text('interface', 'interface of the OSPF side; default the cluster’s device')),
     innerdevice: o(text('interface', 'interface of the WSs and LIPs; default device')),
     uplinks: o(Type.Array(Uplink, { maxItems: 16 })),
-    lips: o(Type.Array(text('range', 'LIPs: addresses and ranges'), { minItems: 1, maxItems: 4096 })),
+    lips: o(Type.Array(text('range', 'LIPs: addresses and ranges'), { minItems: 1, maxItems: MAX_LIPS })),
     lipcount: o(Type.Integer({ minimum: 4, maximum: 1024, description: 'LIPs to plan; default 8' })),
     state: o(LbState),
     ssh: o(Ssh),

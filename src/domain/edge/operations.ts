@@ -9,6 +9,7 @@ import type { Problem } from '../problem.ts';
 import { dot, nearest, parse, strict, text } from '../schema.ts';
 import type { Parsed } from '../schema.ts';
 import { Cluster, Lb, Port, portKey, Vip, Ws, WsAttrs } from './model.ts';
+import { reconcile } from './patch.ts';
 import { parseCluster, parseMany, parsePort, parseVip, parseWs } from './read.ts';
 
 /** The next document (undefined: none), or why not. `reason` decides the error's code. */
@@ -106,7 +107,7 @@ const clusterSet = define<{ set: Loose }>({
       const renamed = fixed(input.set, { name: c.name });
       if (renamed) return refused([renamed]);
       const next = parseCluster(merge(c, input.set), 'set');
-      return next.ok ? done(next.value) : refused(next.problems);
+      return next.ok ? done(reconcile(c, next.value)) : refused(next.problems);
     }),
 });
 
@@ -443,7 +444,7 @@ export function readCall(value: unknown, path = ''): Parsed<Call> {
 }
 
 function dotted(base: string, path: string): string {
-  return path.startsWith('[') ? base + path : `${base}.${path}`;
+  return path === '' || path.startsWith('[') ? base + path : `${base}.${path}`;
 }
 
 /** Applies calls in order; the first that fails decides. */
@@ -573,10 +574,15 @@ function existing(wanted: readonly string[], there: ReadonlySet<string>, naming:
   );
 }
 
+/** Most misses that a near name is looked for: comparing every one of many with every name would take minutes. */
+const MAX_GUESSES = 20;
+
 function missing(wanted: readonly string[], there: readonly string[], naming: Naming): Problem[] {
+  const known = new Set(there);
+  let guesses = 0;
   return wanted.flatMap((name, i) => {
-    if (there.includes(name)) return [];
-    const near = nearest(name, there);
+    if (known.has(name)) return [];
+    const near = guesses++ < MAX_GUESSES ? nearest(name, there) : undefined;
     return error(wanted.length > 1 || naming.path.endsWith('s') ? `${naming.path}[${i}]` : naming.path, {
       code: `unknown_${naming.what.toLowerCase()}`,
       message: `there is no ${naming.what} ${show(name)} in ${naming.of}`,
@@ -598,14 +604,17 @@ function fixed(set: Record<string, unknown>, key: Record<string, string>): Probl
   return undefined;
 }
 
+/** Levels that a merge patch goes down; the model has fewer, and input may be deeper than the stack. */
+const MAX_DEPTH = 16;
+
 /** RFC 7396 merge patch: null removes, objects merge, anything else replaces. */
-export function merge(target: unknown, patch: unknown): unknown {
-  if (patch === null || typeof patch !== 'object' || Array.isArray(patch)) return patch;
+export function merge(target: unknown, patch: unknown, depth = MAX_DEPTH): unknown {
+  if (patch === null || typeof patch !== 'object' || Array.isArray(patch) || depth === 0) return patch;
   const base = target !== null && typeof target === 'object' && !Array.isArray(target) ? target : {};
   const next = new Map<string, unknown>(Object.entries(base));
   for (const [name, value] of Object.entries(patch)) {
     if (value === null) next.delete(name);
-    else next.set(name, merge(next.get(name), value));
+    else next.set(name, merge(next.get(name), value, depth - 1));
   }
   return Object.fromEntries(next);
 }

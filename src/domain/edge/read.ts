@@ -115,8 +115,7 @@ function expandVip(value: unknown): unknown {
   const ports = value['ports'];
   const attrs: Loose = {};
   const listed = Array.isArray(wss) ? wss.map((ws: unknown) => pullAttrs(ws, attrs)) : wss;
-  const wsattrs =
-    Object.keys(attrs).length > 0 ? { ...(value['wsattrs'] as Loose | undefined), ...attrs } : value['wsattrs'];
+  const wsattrs = mergeAttrs(value['wsattrs'], attrs);
   return {
     ...value,
     ...(wss === undefined ? { wss: [] } : { wss: listed }),
@@ -129,8 +128,23 @@ function expandVip(value: unknown): unknown {
 function pullAttrs(ws: unknown, attrs: Loose): unknown {
   if (!isLoose(ws) || typeof ws['ws'] !== 'string') return ws;
   const { ws: name, ...rest } = ws;
-  if (Object.keys(rest).length > 0) Object.defineProperty(attrs, name, { value: rest, enumerable: true });
+  if (Object.keys(rest).length > 0) {
+    // `__proto__` must become a key that is refused; a WS that stands twice is a finding of its own.
+    Object.defineProperty(attrs, name, { value: rest, enumerable: true, configurable: true });
+  }
   return name;
+}
+
+/** Attributes that stand with a WS join those that `wsattrs` has of it. */
+function mergeAttrs(listed: unknown, pulled: Loose): unknown {
+  const names = Object.keys(pulled);
+  if (names.length === 0 || (listed !== undefined && !isLoose(listed))) return listed;
+  const merged = new Map(Object.entries(listed ?? {}));
+  for (const name of names) {
+    const before = merged.get(name);
+    merged.set(name, isLoose(before) ? { ...before, ...(pulled[name] as Loose) } : pulled[name]);
+  }
+  return Object.fromEntries(merged);
 }
 
 function expandPort(value: unknown): unknown {

@@ -63,7 +63,11 @@ function makeFile(path: string): string {
   } catch (thrown) {
     if (!existsSync(path)) throw thrown;
   }
-  return realpathSync(path);
+  const real = realpathSync(path);
+  if (!statSync(real).isFile()) {
+    throw new WeirError('store', `store ${path}: not a file`, { hint: 'give the path of a file, not of a folder' });
+  }
+  return real;
 }
 
 function connect(path: string, unlock?: () => void): Connection {

@@ -315,6 +315,7 @@ describe('databases that do not fit', () => {
     for (const bad of [join(folder, 'file', 'weir.db'), folder]) {
       expect(() => openSqliteStore(bad)).toThrow(expect.objectContaining({ code: 'store' }));
     }
+    expect(existsSync(`${folder}.lock`)).toBe(false);
   });
 
   test('a disk that takes no more fails the commit with code store, and all before it stays', async () => {

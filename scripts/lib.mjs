@@ -1,0 +1,104 @@
+/** What the project's scripts share: running commands, installing what is missing. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const bin = join(root, 'node_modules', '.bin');
+
+/** Runs a command with the terminal's streams; answers its exit code. */
+export function run(program, args, options = {}) {
+  const result = spawnSync(program, args, { cwd: root, stdio: 'inherit', ...options });
+  if (result.error) {
+    console.error(`${program}: ${result.error.message}`);
+    return 1;
+  }
+  return result.status ?? 1;
+}
+
+/** Runs a tool of node_modules. */
+export function tool(name, args, options = {}) {
+  return run(join(bin, name), args, options);
+}
+
+/** Runs it, and ends this process with its code if it fails. */
+export function must(code, what) {
+  if (code === 0) return;
+  console.error(`\n${what} failed`);
+  process.exit(code);
+}
+
+/** npm ci, if node_modules does not belong to package-lock.json. */
+export function ensureInstalled() {
+  const stamp = join(root, 'node_modules', '.weir-lock');
+  const lock = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .update(process.version)
+    .digest('hex');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return;
+  console.log('installing npm packages');
+  must(run('npm', ['ci', '--no-fund', '--no-audit', '--loglevel=error']), 'npm ci');
+  writeFileSync(stamp, lock);
+}
+
+/** Compiles to dist/. */
+export function build() {
+  must(tool('tsc', ['-p', 'tsconfig.build.json']), 'the build');
+}
+
+/** Debian packages by the program that shows whether each is there. */
+export const debianPackages = {
+  sshd: 'openssh-server',
+  ssh: 'openssh-client',
+  nsenter: 'util-linux',
+  setpriv: 'util-linux',
+  ip: 'iproute2',
+  nc: 'netcat-openbsd',
+  keepalived: 'keepalived',
+  busybox: 'busybox',
+  dash: 'dash',
+  bash: 'bash',
+  sudo: 'sudo',
+};
+
+const places = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+
+function missingPackages() {
+  const missing = Object.entries(debianPackages).filter(
+    ([program]) => !places.some((dir) => isFile(join(dir, program))),
+  );
+  return [...new Set(missing.map(([, name]) => name))];
+}
+
+function isFile(path) {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/** Installs Debian packages that tests need, as root on Debian; elsewhere says what is missing. */
+export function ensureDebianPackages() {
+  const missing = missingPackages();
+  if (missing.length === 0) return;
+  const debian = existsSync('/etc/debian_version') && existsSync('/usr/bin/apt-get');
+  if (!debian || process.getuid?.() !== 0) {
+    console.warn(
+      `NOTE: not installed: ${missing.join(', ')}; tests that need them are left out (npm test as root on Debian installs them)`,
+    );
+    return;
+  }
+  console.log(`installing Debian packages: ${missing.join(', ')}`);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  // Their daemons are not to start on this machine; tests start their own.
+  const install = ['install', '-y', '--no-install-recommends', '-o', 'Dpkg::Use-Pty=0', '-qq', ...missing];
+  const quiet = { env, stdio: ['ignore', 'ignore', 'inherit'] };
+  if (run('apt-get', ['update', '-qq'], quiet) !== 0 || run('apt-get', install, quiet) !== 0) {
+    console.warn(
+      `NOTE: Debian packages could not be installed: ${missing.join(', ')}; tests that need them are left out`,
+    );
+  }
+}
