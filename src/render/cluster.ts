@@ -89,7 +89,6 @@ interface SharedFiles {
 
 function renderVips(cluster: Cluster, addresses: Addresses): SharedFiles {
   const context = { check: cluster.check, announce: cluster.announce };
-  const hash = createHash('sha256');
   const problems: Problem[] = [];
   const files: RenderedFile[] = [];
   const vips: string[] = [];
@@ -100,11 +99,13 @@ function renderVips(cluster: Cluster, addresses: Addresses): SharedFiles {
     files.push(rendered.file);
     vips.push(vip.vip);
     services += rendered.services;
-    hash.update(rendered.file.sha256);
   });
   const names = vips.join('\n');
-  hash.update(names);
-  return { files, vips, names, services, digest: hash.digest('hex'), problems };
+  const digest = createHash('sha256')
+    .update(files.map((file) => file.sha256).join(''))
+    .update(names)
+    .digest('hex');
+  return { files, vips, names, services, digest, problems };
 }
 
 interface LbFiles {

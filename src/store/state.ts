@@ -4,7 +4,7 @@
  * alone, so that a change made here and one made by another process take the same path.
  * Reads of the present never touch the store. May import the domain and the store port.
  */
-import { noAddresses, nextAddresses } from '../domain/edge/addresses.ts';
+import { nextAddresses, noAddresses, sameFound } from '../domain/edge/addresses.ts';
 import type { Addresses, FoundAddresses } from '../domain/edge/addresses.ts';
 import { checkCluster } from '../domain/edge/check.ts';
 import { claimProblem } from '../domain/edge/claims.ts';
@@ -138,7 +138,7 @@ export async function openState(store: Store, options: StateOptions): Promise<St
     setAddresses: (cluster, found) =>
       queue(async () => {
         const state = present.clusters.get(cluster);
-        if (!state || sameFound(state.addresses.found, found)) return;
+        if (!state || sameAddresses(state.addresses, found)) return;
         await commitRecords(
           [{ kind: 'addresses', key: cluster, expected: state.addressesVersion, value: found }],
           'weir',
@@ -243,7 +243,7 @@ function createPresent(position: number): Present & { install(state: ClusterStat
   function install(next: ClusterState): void {
     const before = clusters.get(next.name);
     holdings.apply(holdingsDelta(before, next));
-    if (before?.addresses.found !== next.addresses.found) {
+    if (before?.addresses !== next.addresses) {
       holdings.applyFound(before?.addresses.found ?? {}, next.addresses.found);
     }
     clusters.set(next.name, next);
@@ -543,18 +543,10 @@ async function documentAt(store: Store, name: string, revision: number): Promise
   );
 }
 
-function sameFound(a: FoundAddresses, b: FoundAddresses): boolean {
-  const names = Object.keys(a);
-  return (
-    names.length === Object.keys(b).length &&
-    names.every(
-      (n) =>
-        Object.hasOwn(b, n) &&
-        a[n]?.address === b[n]?.address &&
-        a[n]?.missing === b[n]?.missing &&
-        a[n]?.source === b[n]?.source,
-    )
-  );
+/** Whether what was found is what is known. */
+function sameAddresses(known: Addresses, found: FoundAddresses): boolean {
+  const names = Object.keys(found);
+  return names.length === Object.keys(known.found).length && names.every((n) => sameFound(known.get(n), found[n]));
 }
 
 /** One after the other; a failure does not stop the next. */

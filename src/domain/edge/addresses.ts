@@ -19,36 +19,68 @@ export interface FoundAddress {
 
 export type FoundAddresses = Readonly<Record<string, FoundAddress>>;
 
+/** Names in the order they were added; only ever added to, so that a change costs what it adds. */
+type Names = Map<string, { found: FoundAddress; order: number }>;
+
 /**
- * Addresses by name. `epoch` is the same object as long as no name that had an address got another
- * or lost it: what was rendered in an epoch stays valid when names are only added. Of two that were
- * made from one and disagree, only the first keeps its epoch.
+ * Addresses by name, as an immutable view. `epoch` is the same object as long as no name that had an
+ * address got another or lost it: what was rendered in an epoch stays valid when names are only added.
  */
-export interface Addresses {
-  readonly found: FoundAddresses;
-  readonly epoch: object;
+export class Addresses {
+  readonly #names: Names;
+  readonly #size: number;
+
+  constructor(names: Names, size: number) {
+    this.#names = names;
+    this.#size = size;
+  }
+
+  get epoch(): object {
+    return this.#names;
+  }
+
+  get(name: string): FoundAddress | undefined {
+    const entry = this.#names.get(name);
+    return entry && entry.order < this.#size ? entry.found : undefined;
+  }
+
+  /** All of them, as they are stored. */
+  get found(): FoundAddresses {
+    return Object.fromEntries([...this.#own()].map(([name, entry]) => [name, entry.found]));
+  }
+
+  /** Adds or changes what was found, and leaves the rest. */
+  with(found: Iterable<readonly [string, FoundAddress]>): Addresses {
+    const changes = [...found].filter(([name, next]) => !sameFound(this.get(name), next));
+    if (changes.length === 0) return this;
+    const moved = changes.some(([name, next]) => (this.get(name)?.address ?? next.address) !== next.address);
+    const names = moved || this.#size === 0 || this.#names.size !== this.#size ? new Map(this.#own()) : this.#names;
+    for (const [name, next] of changes) names.set(name, { found: next, order: names.get(name)?.order ?? names.size });
+    return new Addresses(names, names.size);
+  }
+
+  *#own(): Generator<[string, { found: FoundAddress; order: number }]> {
+    for (const item of this.#names) if (item[1].order < this.#size) yield item;
+  }
 }
 
-export const noAddresses: Addresses = { found: {}, epoch: {} };
+export const noAddresses = new Addresses(new Map(), 0);
 
-/** What the newest of each epoch found. */
-const newest = new WeakMap<object, FoundAddresses>();
-
+/** Addresses exactly as found: what was found before and is not now is gone. */
 export function nextAddresses(previous: Addresses, found: FoundAddresses): Addresses {
-  const before = newest.get(previous.epoch) ?? previous.found;
-  const kept = Object.entries(before).every(
-    ([name, old]) => Object.hasOwn(found, name) && found[name]?.address === old.address,
-  );
-  const epoch = kept ? previous.epoch : {};
-  newest.set(epoch, found);
-  return { found, epoch };
+  const gone = Object.keys(previous.found).some((name) => !Object.hasOwn(found, name));
+  return (gone ? noAddresses : previous).with(Object.entries(found));
+}
+
+export function sameFound(a: FoundAddress | undefined, b: FoundAddress | undefined): boolean {
+  return a?.address === b?.address && a?.source === b?.source && a?.missing === b?.missing;
 }
 
 /** The address that a WS of a VIP is configured with. */
 export function addressOf(vip: Vip, ws: string, addresses: Addresses): string | undefined {
   const set = vip.wsattrs !== undefined && Object.hasOwn(vip.wsattrs, ws) ? vip.wsattrs[ws]?.address : undefined;
   if (set !== undefined) return set;
-  return Object.hasOwn(addresses.found, ws) ? addresses.found[ws]?.address : undefined;
+  return addresses.get(ws)?.address;
 }
 
 /** Names of WSs that rendering needs an address for and the document does not give, each once. */

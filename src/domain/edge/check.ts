@@ -42,11 +42,20 @@ function isReserved(device: string): boolean {
 export function checkCluster(cluster: Cluster): Problem[] {
   return [
     ...checkHead(cluster),
-    ...cluster.lbinfos.flatMap((lb, i) => prefixed(`lbinfos[${i}]`, lbProblems(cluster, lb))),
-    ...cluster.vip2ws.flatMap((vip, i) => prefixed(`vip2ws[${i}]`, vipProblems(cluster, vip))),
+    ...eachPart('lbinfos', cluster.lbinfos, (lb) => lbProblems(cluster, lb)),
+    ...eachPart('vip2ws', cluster.vip2ws, (vip) => vipProblems(cluster, vip)),
     ...checkUnique(cluster),
     ...checkLipsApart(cluster),
   ];
+}
+
+function eachPart<T>(field: string, parts: readonly T[], problemsOf: (part: T) => readonly Problem[]): Problem[] {
+  const all: Problem[] = [];
+  for (const [i, part] of parts.entries()) {
+    const problems = problemsOf(part);
+    if (problems.length > 0) all.push(...prefixed(`${field}[${i}]`, problems));
+  }
+  return all;
 }
 
 function prefixed(prefix: string, problems: readonly Problem[]): Problem[] {

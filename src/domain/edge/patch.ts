@@ -54,6 +54,10 @@ export function applyPatch(from: Cluster, patch: ClusterPatch): Cluster {
 
 function diffList<T>(from: readonly T[], to: readonly T[], key: (item: T) => string): ListPatch<T> | undefined {
   if (from === to) return undefined;
+  if (from.length === to.length && to.every((item, i) => item === from[i] || key(item) === keyAt(from, i, key))) {
+    const changed = to.filter((item, i) => item !== from[i] && !sameValue(from[i], item));
+    return changed.length > 0 ? { set: changed } : undefined;
+  }
   const before = new Map(from.map((item) => [key(item), item]));
   const after = new Set(to.map(key));
   const remove = from.map(key).filter((k) => !after.has(k));
@@ -69,6 +73,11 @@ function diffList<T>(from: readonly T[], to: readonly T[], key: (item: T) => str
     ...(set.length > 0 ? { set } : {}),
     ...(ordered ? {} : { order: to.map(key) }),
   };
+}
+
+function keyAt<T>(items: readonly T[], index: number, key: (item: T) => string): string | undefined {
+  const item = items[index];
+  return item === undefined ? undefined : key(item);
 }
 
 function applyList<T>(from: T[], patch: ListPatch<T>, key: (item: T) => string): T[] {
@@ -99,8 +108,10 @@ export function reconcile(previous: Cluster, next: Cluster): Cluster {
 
 function shareList<T>(previous: T[], next: T[], key: (item: T) => string): T[] {
   if (previous === next) return previous;
-  const before = new Map(previous.map((item) => [key(item), item]));
-  const shared = next.map((item) => {
+  let before: Map<string, T> | undefined;
+  const shared = next.map((item, i) => {
+    if (item === previous[i]) return item;
+    before ??= new Map(previous.map((old) => [key(old), old]));
     const old = before.get(key(item));
     return old !== undefined && sameValue(old, item) ? old : item;
   });
@@ -133,12 +144,8 @@ function partDigest(part: object): string {
 
 /** SHA-256 over the document's parts, each digested once as long as it keeps its identity. */
 export function digestOf(cluster: Cluster): string {
-  const hash = createHash('sha256').update(canonical(headOf(cluster)));
-  for (const list of [cluster.lbinfos, cluster.vip2ws]) {
-    hash.update('\n');
-    for (const part of list) hash.update(partDigest(part));
-  }
-  return hash.digest('hex');
+  const lists = [cluster.lbinfos, cluster.vip2ws].map((list) => list.map(partDigest).join(''));
+  return sha256([canonical(headOf(cluster)), ...lists].join('\n'));
 }
 
 /** JSON with sorted keys. */
