@@ -6,7 +6,8 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import Fastify from 'fastify';
-import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
 import type { Publications } from '../jobs/publications.ts';
 import type { PublishedReleases } from '../jobs/published.ts';
 import type { Releases } from '../jobs/releases.ts';
@@ -15,7 +16,7 @@ import type { Store } from '../store/port.ts';
 import { installAuth } from './auth.ts';
 import { installBodies } from './bodies.ts';
 import { changeRoutes } from './changes.ts';
-import { installErrors } from './errors.ts';
+import { installErrors, refuseUnread, refuseUnrouted } from './errors.ts';
 import { eventRoutes } from './events.ts';
 import { healthRoutes } from './health.ts';
 import { installMetrics } from './metrics.ts';
@@ -34,27 +35,28 @@ export interface Services {
 }
 
 export interface AppOptions {
-  logger: FastifyBaseLogger | false;
+  /** Kept out of Fastify, which would make a child of it and listeners for every request. */
+  logger: Logger;
   bodyLimit: number;
 }
 
 export async function createApp(services: Services, options: AppOptions): Promise<FastifyInstance> {
   const common = {
     bodyLimit: options.bodyLimit,
-    disableRequestLogging: true,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 300 },
     forceCloseConnections: true as const,
     requestTimeout: 120_000,
+    frameworkErrors: refuseUnrouted,
+    clientErrorHandler: refuseUnread,
   };
-  const app: FastifyInstance =
-    options.logger === false ? Fastify(common) : Fastify({ ...common, loggerInstance: options.logger });
+  const app: FastifyInstance = Fastify(common);
   // Requests are checked in request.ts and the domain; schemas on routes are documentation.
   app.setValidatorCompiler(() => () => true);
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
-  installErrors(app);
+  installErrors(app, options.logger);
   installBodies(app);
   installAuth(app, services.adminToken);
-  const metrics = installMetrics(app, services);
+  const metrics = installMetrics(app, services, options.logger);
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',

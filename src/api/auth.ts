@@ -10,7 +10,7 @@ declare module 'fastify' {
   }
 }
 
-/** Paths that answer without a token; a trailing slash opens everything below. */
+/** Routes that answer without a token; a trailing slash opens everything below. */
 const open = ['/healthz', '/readyz', '/openapi.json', '/docs', '/docs/'];
 
 export function installAuth(app: FastifyInstance, adminToken: string): void {
@@ -18,7 +18,8 @@ export function installAuth(app: FastifyInstance, adminToken: string): void {
   app.decorateRequest('by', '');
   app.addHook('onRequest', (request, _reply, done) => {
     const header = request.headers.authorization;
-    if (header !== undefined && header.startsWith('Bearer ') && timingSafeEqual(digest(header.slice(7)), expected)) {
+    const token = header === undefined ? undefined : /^Bearer +(.*)$/i.exec(header)?.[1];
+    if (token !== undefined && timingSafeEqual(digest(token), expected)) {
       request.by = 'admin';
       done();
       return;
@@ -31,8 +32,9 @@ function digest(token: string): Buffer {
   return createHash('sha256').update(token).digest();
 }
 
+/** By the route that was found, never by the text of the address, which can be written in many ways. */
 function isOpen(request: FastifyRequest): boolean {
-  const path = request.routeOptions.url ?? request.url.split('?')[0] ?? '';
+  const path = request.routeOptions.url ?? '';
   return open.some((prefix) => path === prefix || (prefix.endsWith('/') && path.startsWith(prefix)));
 }
 

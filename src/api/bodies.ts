@@ -4,7 +4,8 @@ import { readText } from '../domain/edge/read.ts';
 import { refuse } from '../domain/errors.ts';
 import { error } from '../domain/problem.ts';
 
-const relaxed = ['text/plain', 'application/yaml', 'application/x-yaml', 'text/yaml', 'application/json5'];
+/** Content types of text that is read as JSON5 or YAML. */
+export const relaxed = ['text/plain', 'application/yaml', 'application/x-yaml', 'text/yaml', 'application/json5'];
 
 export function installBodies(app: FastifyInstance): void {
   app.removeContentTypeParser('text/plain');

@@ -2,13 +2,17 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { changeQuery, operationRoutes, routes } from '../contract/routes.ts';
 import type { ChangeResult } from '../contract/schemas.ts';
+import { expandRange } from '../domain/address.ts';
+import { claimProblem, lbClaims, vipClaims } from '../domain/edge/claims.ts';
+import type { Claim } from '../domain/edge/claims.ts';
 import { lipsOf } from '../domain/edge/lips.ts';
+import type { Cluster } from '../domain/edge/model.ts';
 import { operations, readCall } from '../domain/edge/operations.ts';
 import type { Call, Operation } from '../domain/edge/operations.ts';
-import { refuse } from '../domain/errors.ts';
+import { refuse, WeirError } from '../domain/errors.ts';
 import { error } from '../domain/problem.ts';
 import type { Problem } from '../domain/problem.ts';
-import type { ChangeOutcome, ChangeRequest } from '../store/state.ts';
+import type { ChangeOutcome, ChangeRequest, State } from '../store/state.ts';
 import type { Services } from './app.ts';
 import { addRoute, ifMatch, param, readBody, readQuery } from './request.ts';
 
@@ -41,7 +45,7 @@ export function changeRoutes(app: FastifyInstance, services: Services): void {
       if (read.ok) calls.push(read.value);
       else problems.push(...read.problems);
     });
-    if (problems.length > 0) throw refuse(problems);
+    if (problems.length > 0) throw refused(problems);
     const outcome = await state.change(requestOf(request, cluster, calls));
     return answer(reply, outcome, { cluster, dryRun: isDry(request) });
   });
@@ -81,7 +85,10 @@ async function createClusters({ state }: Services, { request, reply, operation }
   const calls: { name: string; call: Call }[] = [];
   documents.forEach((document, i) => {
     const read = operation.read({ cluster: document });
-    const at = (p: Problem) => ({ ...p, path: many ? p.path.replace(/^cluster/, `[${i}]`) : p.path });
+    const at = (p: Problem) => ({
+      ...p,
+      path: many ? p.path.replace(/^cluster/, `[${i}]`) : inBody(p.path, 'cluster'),
+    });
     if (read.ok)
       calls.push({
         name: (read.value as { cluster: { name: string } }).cluster.name,
@@ -89,9 +96,12 @@ async function createClusters({ state }: Services, { request, reply, operation }
       });
     else problems.push(...read.problems.map(at));
   });
-  if (problems.length > 0) throw refuse(problems);
+  if (problems.length > 0) throw refused(problems);
   if (many)
-    for (const { name, call } of calls) await state.change({ ...requestOf(request, name, [call]), dryRun: true });
+    await checkAll(
+      state,
+      calls.map(({ name, call }) => requestOf(request, name, [call])),
+    );
   const results: ChangeResult[] = [];
   for (const { name, call } of calls) {
     const outcome = await state.change(requestOf(request, name, [call]));
@@ -104,6 +114,57 @@ async function createClusters({ state }: Services, { request, reply, operation }
     .header('etag', `"${first?.revision}"`)
     .header('location', `/api/v1/clusters/${first?.cluster}`)
     .send(first);
+}
+
+/** Each on its own, then against each other, so that a list is not refused when a part of it is made. */
+async function checkAll(state: State, requests: readonly ChangeRequest[]): Promise<void> {
+  const holders = new Map<string, Claim>();
+  const names = new Set<string>();
+  const problems: Problem[] = [];
+  for (const [i, request] of requests.entries()) {
+    const { cluster } = await state.change({ ...request, dryRun: true }).catch((thrown: unknown) => {
+      throw within(`[${i}]`, thrown);
+    });
+    if (names.has(request.cluster)) problems.push(twice(`[${i}].name`, request.cluster));
+    names.add(request.cluster);
+    for (const claim of cluster ? givenClaims(cluster) : []) {
+      const holder = holders.get(claim.key);
+      if (cluster && holder && holder.cluster !== claim.cluster) {
+        const problem = claimProblem(cluster, claim, holder);
+        problems.push({ ...problem, path: joined(`[${i}]`, problem.path) });
+      }
+      holders.set(claim.key, claim);
+    }
+  }
+  if (problems.length > 0) throw refuse(problems, names.size < requests.length ? 'invalid' : 'claimed');
+}
+
+/** Without planned LIPs, which are planned anew around those that are made before. */
+function givenClaims(cluster: Cluster): Claim[] {
+  return [
+    ...cluster.vip2ws.flatMap((vip) => vipClaims(cluster.name, vip)),
+    ...cluster.lbinfos.flatMap((lb) => lbClaims(cluster.name, lb, (lb.lips ?? []).flatMap(expandRange))),
+  ];
+}
+
+function twice(path: string, name: string): Problem {
+  return error(path, {
+    code: 'duplicate_cluster',
+    message: `cluster ${name} stands twice in the list`,
+    hint: 'name each cluster once',
+  });
+}
+
+function within(place: string, thrown: unknown): unknown {
+  if (!(thrown instanceof WeirError) || thrown.problems.length === 0) return thrown;
+  return refuse(
+    thrown.problems.map((p) => ({ ...p, path: joined(place, p.path) })),
+    thrown.code,
+  );
+}
+
+function joined(place: string, path: string): string {
+  return path === '' || path.startsWith('[') ? place + path : `${place}.${path}`;
 }
 
 function inputOf(operation: Operation, request: FastifyRequest): Record<string, unknown> {
@@ -122,7 +183,24 @@ function inputOf(operation: Operation, request: FastifyRequest): Record<string, 
 function readInput(operation: Operation, input: unknown): Call {
   const read = operation.read(input);
   if (read.ok) return { op: operation.name, input: read.value };
-  throw refuse(read.problems);
+  // A whole document is the body itself, so paths point into it.
+  if (operation.http.body !== 'cluster') throw refused(read.problems);
+  throw refused(read.problems.map((p) => ({ ...p, path: inBody(p.path, 'cluster') })));
+}
+
+function inBody(path: string, field: string): string {
+  return path.startsWith(field) ? path.slice(field.length).replace(/^\./, '') : path;
+}
+
+/** As `refuse`, but what was given for an OSPF key is never said again. */
+function refused(problems: readonly Problem[]): WeirError {
+  return refuse(
+    problems.map((p) =>
+      /(?:^|\.)ospf(?:\.key)?$/.test(p.path) && p.code !== 'missing'
+        ? { ...p, message: 'what was given is not allowed here' }
+        : p,
+    ),
+  );
 }
 
 function isDry(request: FastifyRequest): boolean {

@@ -16,7 +16,8 @@ export function eventRoutes(app: FastifyInstance, { state, store }: Services): v
     const { cluster } = readQuery(request, routes.events.query);
     const last = lastEventId(request);
     const sse = openSse(reply);
-    let sent = last ?? state.version();
+    // An id from beyond the log was given out by a store that is gone: what happens from now on is all there is.
+    let sent = Math.min(last ?? Infinity, state.version());
     let live = last === undefined;
     const forward = (event: StoreEvent) => {
       if (event.id <= sent) return;

@@ -3,7 +3,8 @@ import { gzipSync } from 'node:zlib';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { routes } from '../contract/routes.ts';
 import { WeirError } from '../domain/errors.ts';
-import { makePlan, mask } from '../jobs/plan.ts';
+import { makePlan } from '../jobs/plan.ts';
+import type { Plan } from '../jobs/plan.ts';
 import type { LbProgress, Publication } from '../jobs/publications.ts';
 import { mustGet } from '../jobs/releases.ts';
 import { releaseTar } from '../publish/bundle.ts';
@@ -22,8 +23,7 @@ export function publishingRoutes(app: FastifyInstance, services: Services): void
     const { state: cluster } = await releases.refresh(name);
     const release = releases.of(cluster).find((r) => r.lb === lb);
     if (!release) throw unknownLb(name, lb);
-    const key = releases.keyOf(cluster.cluster);
-    const files = [...release.files(), release.manifest()].map((file) => masked(file, key));
+    const files = [...release.files(), release.manifest()].map(masked);
     void reply.header('etag', `"${release.id}"`).header('vary', 'accept');
     if (/application\/(?:gzip|x-tar|x-gtar)/.test(request.headers.accept ?? '')) {
       const name = `${release.lb}-${release.id.slice(0, 12)}.tar.gz`;
@@ -44,7 +44,9 @@ export function publishingRoutes(app: FastifyInstance, services: Services): void
     };
   });
 
-  addRoute(app, routes.plan, (request) => makePlan(param(request, 'cluster'), releases, published));
+  addRoute(app, routes.plan, async (request) =>
+    withoutKeys(await makePlan(param(request, 'cluster'), releases, published)),
+  );
 
   addRoute(app, routes.publicationStart, async (request, reply) => {
     const body = readBody(request, routes.publicationStart.body);
@@ -85,10 +87,24 @@ function unknownLb(cluster: string, lb: string): WeirError {
   });
 }
 
-function masked(file: RenderedFile, key: string | undefined): RenderedFile {
-  if (key === undefined || !file.path.startsWith('routing/')) return file;
-  const text = mask(file.text(), key);
+function masked(file: RenderedFile): RenderedFile {
+  if (!isRouting(file.path)) return file;
+  const text = mask(file.text());
   return { ...file, size: Buffer.byteLength(text), text: () => text };
+}
+
+/** Differences may show keys of earlier revisions, which are no less secret than the present one. */
+function withoutKeys(plan: Plan): Plan {
+  return { ...plan, files: plan.files.map((f) => (isRouting(f.path) ? { ...f, diff: mask(f.diff) } : f)) };
+}
+
+function isRouting(path: string): boolean {
+  return path.startsWith('routing/');
+}
+
+/** Whatever the key is: it cannot hold a space. */
+function mask(text: string): string {
+  return text.replaceAll(/( md5) \S+/g, '$1 ******');
 }
 
 /** `snapshot`, then `lb` for each step of each LB, then `end`. */

@@ -41,7 +41,7 @@ export function readRoutes(app: FastifyInstance, services: Services): void {
     const cluster = mustGet(state, name);
     const etag = `"${cluster.revision}"`;
     void reply.header('etag', etag);
-    if (request.headers['if-none-match'] === etag) return reply.code(304).send();
+    if (hasTag(request.headers['if-none-match'], etag)) return reply.code(304).send();
     return reply.header('content-type', 'application/json; charset=utf-8').send(textOf(cluster.cluster));
   });
 
@@ -53,10 +53,15 @@ export function readRoutes(app: FastifyInstance, services: Services): void {
       { kind: 'cluster', name },
       { limit: limit + 1, ...(query.after === undefined ? {} : { before: query.after }) },
     );
-    if (entries.length === 0 && query.after === undefined) mustGet(state, name);
+    if (entries.length === 0 && !(await wasEver(name))) mustGet(state, name);
     const items = entries.slice(0, limit).map(historyRow);
     return { items, next: entries.length > limit ? String(items.at(-1)?.revision) : null };
   });
+
+  /** A deleted cluster still has its history. */
+  async function wasEver(name: string): Promise<boolean> {
+    return (await store.history({ kind: 'cluster', name }, { limit: 1 })).length > 0;
+  }
 
   addRoute(app, routes.historyGet, async (request) => {
     const name = param(request, 'cluster');
@@ -135,6 +140,12 @@ export function readRoutes(app: FastifyInstance, services: Services): void {
     const rows = chosen(services, query.cluster).flatMap((c) => wssOf(c, query.ws));
     return pageOf(sorted(rows, wsKey), query, wsKey);
   });
+}
+
+/** `If-None-Match`: `*`, or a list of tags, which proxies that compress make weak. */
+function hasTag(header: string | undefined, etag: string): boolean {
+  const tags = header?.split(',').map((tag) => tag.trim().replace(/^W\//, '')) ?? [];
+  return tags.includes('*') || tags.includes(etag);
 }
 
 const wsKey = (row: WsRow) => `${row.ws} ${row.cluster}`;

@@ -1,12 +1,14 @@
 /** Registering declared routes, and reading their queries, parameters and bodies. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import Type from 'typebox';
 import type { Static, TObject, TSchema } from 'typebox';
+import { relaxed } from './bodies.ts';
 import type { Page } from '../contract/schemas.ts';
 import * as s from '../contract/schemas.ts';
 import type { Route } from '../contract/routes.ts';
 import { refuse } from '../domain/errors.ts';
 import { error } from '../domain/problem.ts';
-import { parse } from '../domain/schema.ts';
+import { parse, strict } from '../domain/schema.ts';
 
 export type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown;
 
@@ -20,16 +22,43 @@ export function addRoute(app: FastifyInstance, route: Route, handler: Handler): 
       tags: [route.tag],
       ...(route.description === undefined ? {} : { description: route.description }),
       ...(route.query ? { querystring: route.query } : {}),
-      ...(route.body ? { body: route.body } : {}),
+      ...(route.body ? { body: route.body, consumes: ['application/json', ...relaxed] } : {}),
       params: paramsOf(route.path),
-      ...(route.stream ? { produces: ['text/event-stream'] } : {}),
       response: {
-        ...(route.answer ? { [route.status ?? 200]: route.answer } : {}),
-        '4xx': { description: 'problem', content: { 'application/problem+json': { schema: s.ApiError } } },
+        ...Object.fromEntries(statusesOf(route).map((status) => [status, answerOf(route)])),
+        '4xx': problem,
+        '5xx': problem,
       },
     },
-    handler,
+    // A HEAD of a stream would never end.
+    exposeHeadRoute: route.method === 'GET' && !route.stream,
+    ...(route.hot ? { config: { countsItself: true as const } } : {}),
+    handler(request, reply) {
+      if (!route.query) readQuery(request, nothing);
+      if (!route.body && request.body !== undefined) readBody(request, nothing);
+      return handler(request, reply);
+    },
   });
+}
+
+/** What a route takes that declares nothing: a misplaced dryRun must not be dropped in silence. */
+const nothing = Type.Object({}, strict);
+
+const problem = { description: 'problem', content: { 'application/problem+json': { schema: s.ApiError } } };
+
+/** A document that PUT makes anew is answered with 201. */
+function statusesOf(route: Route): number[] {
+  return route.method === 'PUT' ? [200, 201] : [route.status ?? 200];
+}
+
+function answerOf(route: Route): object {
+  const text = { schema: { type: 'string' } };
+  const others = (route.stream ? ['text/event-stream'] : (route.types ?? [])).map((type) => [type, text] as const);
+  const content = {
+    ...(route.answer ? { 'application/json': { schema: route.answer } } : {}),
+    ...Object.fromEntries(others),
+  };
+  return { description: 'done', content };
 }
 
 function paramsOf(path: string): object {
@@ -45,11 +74,11 @@ export function param(request: FastifyRequest, name: string): string {
 /** Query parameters by their schema; text becomes the number or boolean that the schema wants. */
 export function readQuery<S extends TSchema>(request: FastifyRequest, schema: S): Static<S> {
   const properties = (schema as unknown as TObject).properties as Record<string, { type?: string }>;
-  const values: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(request.query as Record<string, unknown>)) {
-    values[name] = coerce(value, Object.hasOwn(properties, name) ? properties[name]?.type : undefined);
-  }
-  return readAs(schema, values, 'query');
+  const values = Object.entries(request.query as Record<string, unknown>).map(([name, value]) => [
+    name,
+    coerce(value, Object.hasOwn(properties, name) ? properties[name]?.type : undefined),
+  ]);
+  return readAs(schema, Object.fromEntries(values), 'query');
 }
 
 function coerce(value: unknown, type: string | undefined): unknown {
@@ -59,8 +88,9 @@ function coerce(value: unknown, type: string | undefined): unknown {
   return value;
 }
 
+/** A body by its schema; none at all is an empty object, `null` is not. */
 export function readBody<S extends TSchema>(request: FastifyRequest, schema: S): Static<S> {
-  return readAs(schema, request.body ?? {}, '');
+  return readAs(schema, request.body === undefined ? {} : request.body, '');
 }
 
 function readAs<S extends TSchema>(schema: S, value: unknown, path: string): Static<S> {

@@ -20,13 +20,19 @@ export function openSse(reply: FastifyReply): Sse {
   });
   raw.flushHeaders();
   const heart = setInterval(() => write(': \n\n'), HEARTBEAT_MS);
-  raw.on('close', () => clearInterval(heart));
+  onClose(() => clearInterval(heart));
   raw.on('error', () => raw.destroy());
 
   function write(text: string): void {
     if (raw.writableEnded || raw.destroyed) return;
     raw.write(text);
     if (raw.writableLength > MAX_PENDING_BYTES) raw.destroy();
+  }
+
+  /** Also for a client that left before the stream was opened, whose `close` has been. */
+  function onClose(listener: () => void): void {
+    if (raw.closed || raw.destroyed) listener();
+    else raw.on('close', listener);
   }
 
   return {
@@ -37,8 +43,6 @@ export function openSse(reply: FastifyReply): Sse {
       clearInterval(heart);
       raw.end();
     },
-    onClose(listener) {
-      raw.on('close', listener);
-    },
+    onClose,
   };
 }

@@ -1,6 +1,6 @@
 /**
  * Which Nginx machines a wstype has: the call that other services make most. Answers are kept as
- * text until the next event of any cluster.
+ * bytes until the next event of any cluster.
  */
 import type { FastifyInstance } from 'fastify';
 import { LRUCache } from 'lru-cache';
@@ -16,7 +16,7 @@ import { addRoute, pageOf, param, readQuery } from './request.ts';
 
 interface Kept {
   version: number;
-  text: string;
+  body: Buffer;
   type: string;
 }
 
@@ -25,7 +25,7 @@ const KEPT_BYTES = 64 * 1024 * 1024;
 export function wstypeRoutes(app: FastifyInstance, { state }: Services): void {
   const kept = new LRUCache<string, Kept>({
     maxSize: KEPT_BYTES,
-    sizeCalculation: (k, url) => k.text.length + url.length + 100,
+    sizeCalculation: (k, url) => k.body.length + url.length + 100,
   });
 
   addRoute(app, routes.wstypeWss, (request, reply) => {
@@ -50,13 +50,14 @@ export function wstypeRoutes(app: FastifyInstance, { state }: Services): void {
         query.format === 'text'
           ? {
               version,
-              text: [...new Set(page.items.map((r) => `${r.ws}\n`))].join(''),
+              body: Buffer.from([...new Set(page.items.map((r) => `${r.ws}\n`))].join('')),
               type: 'text/plain; charset=utf-8',
             }
-          : { version, text: JSON.stringify(page), type: 'application/json; charset=utf-8' };
+          : { version, body: Buffer.from(JSON.stringify(page)), type: 'application/json; charset=utf-8' };
       kept.set(request.url, answer);
     }
-    return reply.header('content-type', answer.type).send(answer.text);
+    app.count(request, reply);
+    return reply.header('content-type', answer.type).send(answer.body);
   });
 
   addRoute(app, routes.wstypeList, (request) => {

@@ -25,6 +25,7 @@ function follow(table: readonly Command[]): Map<string, Set<string>> {
       next.set(before, (next.get(before) ?? new Set()).add(word));
     });
     const flags = (command.options ?? []).flatMap((o) => /--[\w-]+/.exec(o.flags)?.[0] ?? []);
+    if (command.output === undefined || command.output === 'format') flags.push('--output');
     next.set(
       command.name,
       new Set([...flags, '--help', ...(command.name === 'completion' ? ['bash', 'zsh', 'fish'] : [])]),

@@ -59,9 +59,13 @@ function fit(widths: number[]): number[] {
   }
 }
 
+/** Columns on a screen: letters of East Asian scripts take two. */
 function width(text: string): number {
-  return Math.max(...text.split('\n').map((line) => line.length));
+  return Math.max(...text.split('\n').map((line) => line.replace(wide, '..').length));
 }
+
+const wide =
+  /[\u1100-\u115F\u2E80-\u303E\u3041-\uA4CF\uAC00-\uD7A3\uF900-\uFAFF\uFE30-\uFE6F\uFF00-\uFF60\uFFE0-\uFFE6]/g;
 
 function cellText(value: unknown): string {
   if (value === undefined || value === null) return '-';

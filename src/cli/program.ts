@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { stripVTControlCharacters } from 'node:util';
 import { Command as Commander, CommanderError, Option } from 'commander';
 import { createClient } from '../client/client.ts';
 import { errorKinds, messageOf, WeirError } from '../domain/errors.ts';
@@ -38,12 +39,17 @@ export async function runCli(argv: readonly string[], options: CliOptions): Prom
   } catch (thrown) {
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
     if (thrown instanceof WeirError) {
-      options.stderr.write(errorText(thrown));
+      write(options.stderr, errorText(thrown));
       return errorKinds[thrown.code].exit;
     }
     options.stderr.write(`error: ${thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)}\n`);
     return 1;
   }
+}
+
+/** Colours go to terminals alone: picocolors also gives them where CI is set, and to both streams if one is a terminal. */
+function write(stream: NodeJS.WriteStream, text: string): void {
+  stream.write(stream.isTTY ? text : stripVTControlCharacters(text));
 }
 
 function createProgram(options: CliOptions, setExit: (code: number) => void): Commander {
@@ -100,7 +106,8 @@ function addCommand(program: Commander, command: Command, { options, setExit }: 
     const output = await command.run(contextOf(program, made, options), args);
     if (!output) return;
     const format = (made.opts()['output'] ?? 'table') as Format;
-    options.stdout.write(
+    write(
+      options.stdout,
       command.output === 'target' || command.output === 'none' ? printed(output, 'table') : printed(output, format),
     );
     setExit(output.exit ?? 0);
@@ -136,7 +143,7 @@ function contextOf(program: Commander, command: Commander, options: CliOptions):
       return createClient({ url, token: tokenOf(options.env, tokenFile) });
     },
     options: command.opts(),
-    note: (text) => void options.stderr.write(`${text}\n`),
+    note: (text) => write(options.stderr, `${text}\n`),
     terminal: options.stderr.isTTY,
     readFile: readInput,
   };

@@ -5,7 +5,7 @@
  */
 import Type from 'typebox';
 import type { TSchema } from 'typebox';
-import { Cluster } from '../domain/edge/model.ts';
+import { Cluster, ClusterType } from '../domain/edge/model.ts';
 import { operations } from '../domain/edge/operations.ts';
 import { strict } from '../domain/schema.ts';
 import * as s from './schemas.ts';
@@ -22,8 +22,12 @@ export interface Route {
   /** Answer of success. */
   answer?: TSchema;
   status?: number;
+  /** Content types that it answers besides JSON. */
+  types?: readonly string[];
   /** text/event-stream */
   stream?: true;
+  /** Asked so often that it goes without hooks it can do without. */
+  hot?: true;
 }
 
 const o = Type.Optional;
@@ -32,7 +36,7 @@ const flag = (description: string) => Type.Boolean({ description });
 
 const paging = {
   limit: o(Type.Integer({ minimum: 1, maximum: 1000, description: 'items of one answer; default 100' })),
-  after: o(str('continue behind this item: what `next` said')),
+  after: o(Type.String({ description: 'continue behind this item: what `next` said', maxLength: 512 })),
 };
 
 const page = (item: TSchema) =>
@@ -49,7 +53,7 @@ export const routes = {
     path: '/clusters',
     tag: 'clusters',
     summary: 'List clusters',
-    query: Type.Object({ ...paging, type: o(str('extra or internal')), idc: o(str('machine room')) }, strict),
+    query: Type.Object({ ...paging, type: o(ClusterType), idc: o(str('machine room')) }, strict),
     answer: page(s.ClusterSummary),
   },
   clusterGet: {
@@ -139,6 +143,7 @@ export const routes = {
     description:
       'JSON, or a tar.gz with `Accept: application/gzip`. Secrets are masked, so masked files differ from their digest.',
     answer: s.LbRelease,
+    types: ['application/gzip'],
   },
   plan: {
     method: 'POST',
@@ -238,6 +243,7 @@ export const routes = {
   wstypeWss: {
     method: 'GET',
     path: '/wstypes/:wstype/wss',
+    hot: true,
     tag: 'lists',
     summary: 'The Nginx machines of a wstype',
     query: Type.Object(
@@ -245,7 +251,7 @@ export const routes = {
         ...paging,
         limit: o(Type.Integer({ minimum: 1, maximum: 100000, description: 'items of one answer; default all' })),
         cluster: o(str('cluster')),
-        type: o(str('extra or internal')),
+        type: o(ClusterType),
         idc: o(str('machine room')),
         format: o(
           Type.Union([Type.Literal('json'), Type.Literal('text')], { description: 'text: one hostname a line' }),
@@ -254,6 +260,7 @@ export const routes = {
       strict,
     ),
     answer: page(s.WstypeWs),
+    types: ['text/plain'],
   },
   events: {
     method: 'GET',
@@ -279,5 +286,6 @@ export const operationRoutes: readonly OperationRoute[] = [...operations.values(
   summary: operation.summary,
   query: changeQuery,
   ...(operation.http.bodySchema ? { body: operation.http.bodySchema } : {}),
+  ...(operation.name === 'cluster.create' ? { status: 201 } : {}),
   answer: s.ChangeResult,
 }));

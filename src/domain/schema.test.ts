@@ -177,7 +177,7 @@ describe('parsing', () => {
   });
 
   test('guesses what a misspelt field was meant to be, and lists the known ones where it cannot', () => {
-    expect(hintOf(parse(Tree, { ...tree, leafs: 1 }))).toBe('did you mean leaves?');
+    expect(hintOf(parse(Tree, { ...tree, leavs: 1 }))).toBe('did you mean leaves?');
     expect(hintOf(parse(Tree, { ...tree, Name: 1 }))).toBe('did you mean name?');
     expect(hintOf(parse(Tree, { ...tree, zzzzzz: 1 }))).toBe('known here: name, port, leaves, by');
   });

@@ -318,10 +318,11 @@ export function dot(base: string, key: string): string {
 
 /** The known word that differs least from a mistyped one, if it is near enough to be meant. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
+  const start = word.slice(0, 64).toLowerCase();
   let best: string | undefined;
-  let least = Math.max(1, Math.floor(word.length / 3)) + 1;
+  let least = Math.max(1, Math.floor(start.length / 3)) + 1;
   for (const candidate of known) {
-    const far = distance(word.toLowerCase().slice(0, 64), candidate.toLowerCase());
+    const far = distance(start, candidate.toLowerCase());
     if (far < least) [best, least] = [candidate, far];
   }
   return best;

@@ -61,11 +61,10 @@ export async function makePlan(cluster: string, releases: Releases, published: P
     }
     lbs[release.lb] = { release: release.id, published: before ?? null, files: differing.length };
   }
-  const key = releases.keyOf(state.cluster);
   let room = MAX_DIFF;
   let truncated = false;
   const files = [...changes.values()].sort(byPath).map(({ from, to, ...change }) => {
-    const diff = room > 0 ? mask(unified(change.path, from, to), key) : '';
+    const diff = room > 0 ? mask(unified(change.path, from, to)) : '';
     room -= diff.length;
     if (diff === '') truncated = true;
     return { ...change, diff };
@@ -122,7 +121,7 @@ function unified(path: string, from: RenderedFile | undefined, to: RenderedFile 
   );
 }
 
-/** Text without a secret. */
-export function mask(text: string, secret: string | undefined): string {
-  return secret === undefined ? text : text.replaceAll(` md5 ${secret}\n`, ' md5 ******\n');
+/** Text without OSPF keys, also those of earlier revisions, which may still be in use. A key holds no space. */
+function mask(text: string): string {
+  return text.replaceAll(/( md5) \S+/g, '$1 ******');
 }

@@ -7,7 +7,7 @@
 import pLimit from 'p-limit';
 import { lipsOf } from '../domain/edge/lips.ts';
 import type { Lb, Cluster } from '../domain/edge/model.ts';
-import { refuse, WeirError } from '../domain/errors.ts';
+import { messageOf, refuse, WeirError } from '../domain/errors.ts';
 import { error } from '../domain/problem.ts';
 import type { Problem } from '../domain/problem.ts';
 import { publishToLb } from '../publish/publish-lb.ts';
@@ -103,7 +103,15 @@ interface Running {
   listeners: Set<(publication: Publication) => void>;
   abort: AbortController;
   finished: Promise<void>;
-  saving: Promise<unknown>;
+  saving: Promise<void>;
+}
+
+/** A lease that is renewed until it is released. */
+interface Held {
+  readonly fence: number;
+  readonly lost: AbortSignal;
+  /** Never rejects. */
+  release(): Promise<void>;
 }
 
 export function createPublications(options: PublicationOptions): Publications {
@@ -119,15 +127,35 @@ export function createPublications(options: PublicationOptions): Publications {
       now: options.now().getTime(),
     });
     if (!lease) throw await busy(store, request.cluster);
+    const held = hold(lease);
     try {
-      return await begin(id, request, lease);
+      return await begin(id, request, held);
     } catch (thrown) {
-      await store.release(lease);
+      await held.release();
       throw thrown;
     }
   }
 
-  async function begin(id: string, request: PublicationRequest, lease: Lease): Promise<Publication> {
+  /** Keeps a lease while work goes on; `lost` fires where another took it. */
+  function hold(lease: Lease): Held {
+    const lost = new AbortController();
+    const heart = setInterval(() => {
+      store.renew(lease, { ttlMs: LEASE_MS, now: options.now().getTime() }).then(
+        (kept) => kept || lost.abort(),
+        (thrown: unknown) => options.onError(`lease ${lease.name} cannot be renewed`, thrown),
+      );
+    }, LEASE_MS / 3);
+    return {
+      fence: lease.fence,
+      lost: lost.signal,
+      async release() {
+        clearInterval(heart);
+        await store.release(lease).catch((thrown: unknown) => options.onError('a lease cannot be given back', thrown));
+      },
+    };
+  }
+
+  async function begin(id: string, request: PublicationRequest, lease: Held): Promise<Publication> {
     const action = request.action ?? 'publish';
     const { state: cluster, warnings } =
       action === 'publish'
@@ -165,6 +193,7 @@ export function createPublications(options: PublicationOptions): Publications {
       saving: Promise.resolve(),
     };
     running.set(id, job);
+    lease.lost.addEventListener('abort', () => job.abort.abort());
     job.finished = work(job, { cluster, lbs, byLb, lease, overwrite: request.overwrite ?? false });
     return publication;
   }
@@ -173,17 +202,11 @@ export function createPublications(options: PublicationOptions): Publications {
     cluster: ClusterState;
     lbs: readonly Lb[];
     byLb: ReadonlyMap<string, Release>;
-    lease: Lease;
+    lease: Held;
     overwrite: boolean;
   }
 
   async function work(job: Running, given: Work): Promise<void> {
-    const heart = setInterval(() => {
-      store.renew(given.lease, { ttlMs: LEASE_MS, now: options.now().getTime() }).then(
-        (kept) => kept || job.abort.abort(),
-        (thrown: unknown) => options.onError(`lease ${given.lease.name} cannot be renewed`, thrown),
-      );
-    }, LEASE_MS / 3);
     try {
       const known = await published.releasesOf(given.cluster.name);
       const outcomes = await Promise.all(given.lbs.map((lb) => limit(() => one(job, lb, { ...given, known }))));
@@ -191,22 +214,24 @@ export function createPublications(options: PublicationOptions): Publications {
         given.cluster,
         outcomes.filter((o) => o !== undefined),
       );
-      update(job, { state: overallState(job.publication), ended: options.now().toISOString() });
     } catch (thrown) {
       options.onError(`publication ${job.publication.id} failed`, thrown);
-      update(job, { state: 'failed', ended: options.now().toISOString() });
-    } finally {
-      clearInterval(heart);
-      await save(job);
-      running.delete(job.publication.id);
-      job.listeners.clear();
-      await store
-        .release(given.lease)
-        .catch((thrown: unknown) => options.onError('a lease cannot be given back', thrown));
-      await prune(given.cluster.name).catch((thrown: unknown) =>
-        options.onError('old publications cannot be removed', thrown),
-      );
+      update(job, { lbs: unfinished(job.publication, `Weir failed: ${messageOf(thrown)}`) });
     }
+    await finish(job, given.lease);
+    await prune(given.cluster.name).catch((thrown: unknown) =>
+      options.onError('old publications cannot be removed', thrown),
+    );
+  }
+
+  /** Who hears of the end may publish again at once: it is recorded and the lease is free by then. */
+  async function finish(job: Running, lease: Held): Promise<void> {
+    const ended = { state: overallState(job.publication), ended: options.now().toISOString() };
+    await save(job, ended);
+    await lease.release();
+    running.delete(job.publication.id);
+    update(job, ended);
+    job.listeners.clear();
   }
 
   async function one(
@@ -234,7 +259,7 @@ export function createPublications(options: PublicationOptions): Publications {
       onStep: (step) => updateLb(job, name, { step }),
     });
     updateLb(job, name, outcome);
-    save(job).catch((thrown: unknown) => options.onError('progress of a publication cannot be saved', thrown));
+    void save(job);
     if (outcome.state === 'published' || outcome.state === 'unchanged') return { lb: name, release: release?.id ?? '' };
     return outcome.state === 'restored' ? { lb: name, release: '' } : undefined;
   }
@@ -249,12 +274,12 @@ export function createPublications(options: PublicationOptions): Publications {
     for (const listener of job.listeners) listener(job.publication);
   }
 
-  /** Saves the newest progress; saves asked for meanwhile become one. */
-  function save(job: Running): Promise<unknown> {
-    const before = job.publication;
-    job.saving = job.saving.then(() =>
-      job.publication === before || job.publication.ended !== undefined ? put(job.publication) : undefined,
-    );
+  /** Saves the newest progress; saves asked for meanwhile become one. Never rejects: the next save has it all. */
+  function save(job: Running, last: Partial<Publication> = {}): Promise<void> {
+    const asked = job.publication;
+    job.saving = job.saving
+      .then(() => (job.publication === asked ? put({ ...asked, ...last }) : undefined))
+      .catch((thrown: unknown) => options.onError('progress of a publication cannot be saved', thrown));
     return job.saving;
   }
 
@@ -265,10 +290,31 @@ export function createPublications(options: PublicationOptions): Publications {
 
   async function stored(cluster: string): Promise<Publication[]> {
     const records = await store.records(KIND);
-    return records
-      .filter((r) => r.key.startsWith(`${cluster}/`))
-      .map((r) => r.value as Publication)
-      .sort((a, b) => (a.id < b.id ? 1 : -1));
+    const all = records.filter((r) => r.key.startsWith(`${cluster}/`)).map((r) => r.value as Publication);
+    return (await settled(all)).sort((a, b) => (a.id < b.id ? 1 : -1));
+  }
+
+  /** Those that say they run although their process died are marked as interrupted, once their lease has ended. */
+  async function settled(publications: readonly Publication[]): Promise<Publication[]> {
+    const open = publications.filter((p) => p.state === 'running' && !running.has(p.id));
+    if (open.length === 0) return [...publications];
+    const now = options.now();
+    const owners = (await store.leases()).filter((l) => l.expires > now.toISOString()).map((l) => l.owner);
+    const dead = open.filter((p) => !owners.some((owner) => owner.endsWith(`/${p.id}`)));
+    // One that ended while this was asked has its end in the store.
+    const marked = await Promise.all(
+      dead.map(async ({ cluster, id }) => {
+        const record = await store.record({ kind: KIND, key: keyOf(cluster, id) });
+        if (!record) return undefined;
+        const publication = record.value as Publication;
+        if (publication.state !== 'running' || running.has(id)) return publication;
+        const ended = interrupted(publication, now);
+        await put(ended, record.version);
+        return ended;
+      }),
+    );
+    const byId = new Map(marked.flatMap((p) => (p ? [[p.id, p]] : [])));
+    return publications.map((p) => byId.get(p.id) ?? p);
   }
 
   async function prune(cluster: string): Promise<void> {
@@ -281,7 +327,8 @@ export function createPublications(options: PublicationOptions): Publications {
     const here = running.get(id);
     if (here && here.publication.cluster === cluster) return here.publication;
     const record = await store.record({ kind: KIND, key: keyOf(cluster, id) });
-    if (record) return record.value as Publication;
+    const [publication] = record ? await settled([record.value as Publication]) : [];
+    if (publication) return publication;
     throw new WeirError('not_found', `there is no publication ${id} of cluster ${cluster}`, {
       hint: `GET /api/v1/clusters/${cluster}/publications lists them`,
     });
@@ -306,15 +353,7 @@ export function createPublications(options: PublicationOptions): Publications {
       return () => job.listeners.delete(listener);
     },
     async recover() {
-      const leases = new Set(
-        (await store.leases()).filter((l) => l.expires > options.now().toISOString()).map((l) => l.owner),
-      );
-      for (const record of await store.records(KIND)) {
-        const publication = record.value as Publication;
-        const alive = running.has(publication.id) || [...leases].some((owner) => owner.endsWith(`/${publication.id}`));
-        if (publication.state !== 'running' || alive) continue;
-        await put(interrupted(publication, options.now()));
-      }
+      await settled((await store.records(KIND)).map((record) => record.value as Publication));
     },
     async close() {
       for (const job of running.values()) job.abort.abort();
@@ -404,13 +443,16 @@ function overallState(publication: Publication): PublicationState {
 }
 
 function interrupted(publication: Publication, now: Date): Publication {
-  const lbs = Object.fromEntries(
-    Object.entries(publication.lbs).map(([name, lb]) => [
+  const lbs = unfinished(publication, 'Weir ended while this LB was under way; publish again');
+  return { ...publication, state: 'interrupted', ended: now.toISOString(), lbs };
+}
+
+/** LBs that have no outcome yet get this one. */
+function unfinished({ lbs }: Publication, message: string): Publication['lbs'] {
+  return Object.fromEntries(
+    Object.entries(lbs).map(([name, lb]) => [
       name,
-      lb.state === 'waiting' || lb.state === 'running'
-        ? { ...lb, state: 'failed' as const, message: `Weir ended while this LB was ${lb.state}; publish again` }
-        : lb,
+      lb.state === 'waiting' || lb.state === 'running' ? { ...lb, state: 'failed' as const, message } : lb,
     ]),
   );
-  return { ...publication, state: 'interrupted', ended: now.toISOString(), lbs };
 }

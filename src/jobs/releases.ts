@@ -19,10 +19,8 @@ export interface Releases {
   refresh(cluster: string): Promise<{ state: ClusterState; warnings: Problem[] }>;
   /** Releases of a state; throws with all names that have no address. */
   of(state: ClusterState): Release[];
-  /** The release that inputs of an earlier time give for one LB. */
+  /** The releases that inputs of an earlier time give; none where these are no longer whole. */
   rebuild(basis: Basis, cluster: Cluster): Release[];
-  /** The OSPF key of a cluster in the clear; to mask it. */
-  keyOf(cluster: Cluster): string | undefined;
 }
 
 /** What a publication rendered from, besides the document of its revision. Small enough to keep. */
@@ -63,11 +61,13 @@ export function createReleases(state: State, resolve: Resolve): Releases {
       return result.releases;
     },
     rebuild(basis, cluster) {
-      const addresses = nextAddresses(noAddresses, basis.found);
-      const result = renderCluster({ cluster, lips: basis.lips, addresses, ospfKey: keyOf(cluster) });
+      // From the present ones, so that files whose addresses did not change are not rendered again.
+      const addresses = nextAddresses(state.get(cluster.name)?.addresses ?? noAddresses, basis.found);
+      const name = secretName(cluster.ospf?.key);
+      const ospfKey = name === undefined ? undefined : state.secret(name);
+      const result = renderCluster({ cluster, lips: basis.lips, addresses, ospfKey });
       return result.ok ? result.releases : [];
     },
-    keyOf,
   };
 }
 

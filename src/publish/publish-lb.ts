@@ -5,7 +5,7 @@
  */
 import type { RemoteExit, Remote, RemoteSession, Target } from '../remote/port.ts';
 import type { Release } from '../render/cluster.ts';
-import { messageOf } from '../domain/errors.ts';
+import { messageOf, WeirError } from '../domain/errors.ts';
 import { deltaBundle, fullBundle } from './bundle.ts';
 import { publishCommand, publishCommandSudo } from './script.ts';
 
@@ -47,10 +47,9 @@ export async function publishToLb(options: PublishLb): Promise<LbOutcome> {
   const progress: Progress = { step: 'connect', warnings: [] };
   options.onStep('connect');
   try {
-    await session.write(requestLine(options));
+    await send(progress, () => session.write(requestLine(options)));
     for await (const line of session.lines) await onLine(line, { session, progress, options });
   } catch (thrown) {
-    // A write fails when the other side is gone; its own words are in the exit.
     progress.failure ??= { step: progress.step, message: messageOf(thrown) };
     session.kill();
   }
@@ -59,9 +58,21 @@ export async function publishToLb(options: PublishLb): Promise<LbOutcome> {
   return outcomeOf(progress, exit, options);
 }
 
+/** A write fails when the other side gave up; what it said last is still to be read. */
+async function send(progress: Progress, write: () => Promise<void>): Promise<void> {
+  try {
+    await write();
+  } catch (thrown) {
+    if (!(thrown instanceof WeirError)) throw thrown;
+    progress.unsent = { step: progress.step, message: thrown.message };
+  }
+}
+
 interface Progress {
   step: PublishStep;
   warnings: string[];
+  /** Why not all was sent; the machine's own words come first. */
+  unsent?: { step: PublishStep; message: string };
   failure?: { step: PublishStep; message: string };
   done?: 'published' | 'unchanged' | 'restored';
 }
@@ -94,7 +105,8 @@ async function onLine(line: string, { session, progress, options }: LineContext)
       options.onStep(progress.step);
       return;
     case 'have':
-      await answer(session, options.release, { have: rest, known: options.known });
+      await send(progress, () => answer(session, options.release, { have: rest, known: options.known }));
+      session.end();
       return;
     case 'warn':
       if (progress.warnings.length < 20) progress.warnings.push(rest);
@@ -131,7 +143,6 @@ async function answer(
     await session.write('full\n');
     for (const part of await fullBundle(release)) await session.write(part);
   }
-  session.end();
 }
 
 function splitOnce(text: string): [string, string] {
@@ -146,7 +157,7 @@ function stepOf(text: string, otherwise: PublishStep): PublishStep {
 function outcomeOf(progress: Progress, exit: RemoteExit, options: PublishLb): LbOutcome {
   const base = { warnings: progress.warnings, bytes: exit.bytesSent };
   if (progress.done && exit.code === 0) return { state: progress.done, step: 'confirm', message: '', ...base };
-  const step = progress.failure?.step ?? progress.step;
+  const step = progress.failure?.step ?? progress.unsent?.step ?? progress.step;
   if (options.signal?.aborted === true) return { state: 'cancelled', step, message: 'cancelled', ...base };
   return { state: 'failed', step, message: failureText(progress, exit, options), ...base };
 }
@@ -158,5 +169,6 @@ function failureText(progress: Progress, exit: RemoteExit, options: PublishLb): 
   const own = progress.failure?.message;
   if (own !== undefined) return words ? `${own}: ${words}` : own;
   if (words) return words;
+  if (progress.unsent) return progress.unsent.message;
   return exit.code === null ? 'ssh was ended by a signal' : `ssh ended with code ${exit.code} and without a word`;
 }

@@ -2,54 +2,95 @@
  * Secrets in documents: a value given in the clear is stored as a record of its own and replaced by
  * a reference before the operation reaches history, events or any reader.
  */
+import { Ospf } from '../domain/edge/model.ts';
 import type { Call } from '../domain/edge/operations.ts';
 import { refuse } from '../domain/errors.ts';
 import { error } from '../domain/problem.ts';
+import type { Problem, ProblemText } from '../domain/problem.ts';
+import { parse } from '../domain/schema.ts';
 import type { RecordWrite } from './port.ts';
 
 /** How a document refers to a stored secret. */
 const REFERENCE = 'secret:';
 
+const OspfKey = Ospf.properties.key;
+
 export interface SecretContext {
   cluster: string;
-  known: (reference: string) => boolean;
+  /** The reference that the cluster's document has now. */
+  present: string | undefined;
+  /** The value of a stored secret. */
+  valueOf: (name: string) => string | undefined;
   randomId: () => string;
 }
 
-/** Calls without values of secrets, and the records that hold them. Unknown references are refused. */
+/**
+ * Calls without values of secrets, and the records that hold them. Values that are no key, and
+ * unknown references, are refused here: a document is checked when only the reference is left of them.
+ */
 export function extractSecrets(
   calls: readonly Call[],
   context: SecretContext,
 ): { calls: Call[]; secrets: RecordWrite[] } {
   const secrets: RecordWrite[] = [];
-  const clean = calls.map((call) => {
-    const input = call.input as Record<string, unknown>;
-    for (const field of ['cluster', 'set']) {
-      const part = input[field] as { ospf?: { key?: unknown } | null } | undefined;
-      const key = part?.ospf?.key;
-      if (typeof key !== 'string') continue;
-      if (key.startsWith(REFERENCE)) {
-        if (!context.known(key.slice(REFERENCE.length))) throw unknownSecret(`${field}.ospf.key`, key);
-        continue;
-      }
-      const name = `ospf-${context.cluster}-${context.randomId()}`;
-      secrets.push({ kind: 'secret', key: name, expected: 0, value: key });
-      const ospf = { ...part?.ospf, key: REFERENCE + name };
-      return { ...call, input: { ...input, [field]: { ...part, ospf } } };
+  const problems: Problem[] = [];
+  const clean = calls.map((call, i) => {
+    const found = keyIn(call);
+    if (!found) return call;
+    const { field, part, key } = found;
+    const problem = keyProblem(key, context);
+    if (problem) {
+      const path = field === 'cluster' ? 'ospf.key' : `${field}.ospf.key`;
+      problems.push(error(calls.length > 1 ? `operations[${i}].${path}` : path, problem));
+      return call;
     }
-    return call;
+    const reference = REFERENCE + (secretName(key) ?? storedAs(key, context, secrets));
+    return {
+      ...call,
+      input: { ...(call.input as object), [field]: { ...part, ospf: { ...part.ospf, key: reference } } },
+    };
   });
+  if (problems.length > 0) throw refuse(problems);
   return { calls: clean, secrets };
 }
 
-function unknownSecret(path: string, key: string): Error {
-  return refuse([
-    error(path, {
-      code: 'unknown_secret',
-      message: `${key} refers to a secret that is not here`,
-      hint: 'give the key itself; it is stored as a secret and shown as a reference',
-    }),
-  ]);
+interface Part {
+  ospf: { key: unknown };
+}
+
+/** Where an operation gives a key: in a whole document, or in fields to set. */
+function keyIn({ input }: Call): { field: string; part: Part; key: string } | undefined {
+  for (const field of ['cluster', 'set']) {
+    const part = (input as Record<string, Partial<Part> | undefined>)[field];
+    const key = part?.ospf?.key;
+    if (typeof key === 'string') return { field, part: part as Part, key };
+  }
+  return undefined;
+}
+
+/** Never shows the value. */
+function keyProblem(key: string, { valueOf }: SecretContext): ProblemText | undefined {
+  const read = parse(OspfKey, key);
+  if (!read.ok) {
+    const [{ code, hint } = { code: 'bad_ospf_key', hint: '' }] = read.problems;
+    return { code, message: 'what was given is not an OSPF key or a reference to one', hint };
+  }
+  const name = secretName(key);
+  if (name === undefined || valueOf(name) !== undefined) return undefined;
+  return {
+    code: 'unknown_secret',
+    message: `${key} refers to a secret that is not here`,
+    hint: 'give the key itself; it is stored as a secret and shown as a reference',
+  };
+}
+
+/** The same key given again is the same secret, so that applying a file twice changes nothing. */
+function storedAs(key: string, context: SecretContext, secrets: RecordWrite[]): string {
+  const before = secretName(context.present);
+  if (before !== undefined && context.valueOf(before) === key) return before;
+  const name = `ospf-${context.cluster}-${context.randomId()}`;
+  secrets.push({ kind: 'secret', key: name, expected: 0, value: key });
+  return name;
 }
 
 /** The name in a reference; undefined if it is none. */

@@ -21,7 +21,7 @@ import type { Problem } from '../domain/problem.ts';
 import { createHoldings, holdingsDelta } from './holdings.ts';
 import type { Holder, HoldingsDelta } from './holdings.ts';
 import type { Commit, Conflict, RecordWrite, Store, StoredDocument, StoreEvent } from './port.ts';
-import { extractSecrets } from './secrets.ts';
+import { extractSecrets, secretName } from './secrets.ts';
 
 /** One cluster as it is now. The object is replaced whenever anything of it changes. */
 export interface ClusterState extends Holder {
@@ -103,18 +103,40 @@ export async function openState(store: Store, options: StateOptions): Promise<St
         options.onError(`a listener failed on event ${event.id}: ${messageOf(thrown)}`, thrown);
       }
     }
+    for (const change of event.changes) {
+      learnSecret(change.name).catch((thrown: unknown) => options.onError('a secret cannot be read', thrown));
+    }
   });
+
+  /** Events carry no secrets: one that another process stored is read when a document first refers to it. */
+  async function learnSecret(cluster: string): Promise<void> {
+    const key = secretName(present.clusters.get(cluster)?.cluster.ospf?.key);
+    if (key === undefined || present.secrets.has(key)) return;
+    const record = await store.record({ kind: 'secret', key });
+    if (record) present.secrets.set(key, String(record.value));
+  }
+
+  /** Written ahead of the document, and on their own, so that the log of events never holds them. */
+  async function keepSecrets(secrets: readonly RecordWrite[]): Promise<void> {
+    for (const secret of secrets) {
+      if (present.secrets.has(secret.key)) continue;
+      await store.putRecord(secret);
+      present.secrets.set(secret.key, String(secret.value));
+    }
+  }
 
   async function commitChange(request: ChangeRequest): Promise<ChangeOutcome> {
     const { calls, secrets } = extractSecrets(request.calls, {
       cluster: request.cluster,
-      known: (reference) => present.secrets.has(reference),
+      present: present.clusters.get(request.cluster)?.cluster.ospf?.key,
+      valueOf: (name) => present.secrets.get(name),
       randomId: options.randomId,
     });
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       const next = prepare(present, { ...request, calls }, options.now().toISOString());
       if (!next.outcome.changed || request.dryRun === true) return next.outcome;
-      const commit = commitOf(next, { ...request, calls }, { secrets, at: options.now().toISOString() });
+      await keepSecrets(secrets);
+      const commit = commitOf(next, { ...request, calls }, options.now().toISOString());
       const result = await store.commit(commit);
       if (result.ok) return next.outcome;
       if (result.conflict.type === 'claims' && present.knows(result.conflict))
@@ -283,7 +305,6 @@ function createPresent(position: number): Present & { install(state: ClusterStat
     at = event.id;
     const touched = new Map<string, Partial<ClusterState>>();
     for (const record of event.records) {
-      if (record.kind === 'secret') secrets.set(record.key, String(record.value));
       if (record.kind === 'lips') {
         const lips = (record.value as LipPlan | undefined) ?? emptyLipPlan;
         touched.set(record.key, { ...touched.get(record.key), lips, lipsVersion: record.version });
@@ -410,12 +431,15 @@ function prepare(present: Present, request: ChangeRequest, now: string): Prepare
 
 function prepareDeletion(before: ClusterState | undefined, base: number): Prepared {
   const lips = before?.lips ?? emptyLipPlan;
+  // A batch may create and delete: of a cluster that was not there, nothing is left to commit.
+  const changed = before !== undefined;
+  const revision = changed ? base + 1 : base;
   return {
     before,
     base,
     document: undefined,
     delta: holdingsDelta(before, undefined),
-    outcome: { revision: base + 1, changed: true, cluster: undefined, lips, patch: null, warnings: [] },
+    outcome: { revision, changed, cluster: undefined, lips, patch: null, warnings: [] },
   };
 }
 
@@ -486,7 +510,7 @@ function refusedClaims(document: Cluster | undefined, conflict: Extract<Conflict
   );
 }
 
-function commitOf(next: Prepared, request: ChangeRequest, extra: { secrets: RecordWrite[]; at: string }): Commit {
+function commitOf(next: Prepared, request: ChangeRequest, at: string): Commit {
   const { before, document, outcome } = next;
   const lips: RecordWrite[] =
     before && document && outcome.lips === before.lips
@@ -516,9 +540,9 @@ function commitOf(next: Prepared, request: ChangeRequest, extra: { secrets: Reco
       },
     ],
     claims: { remove: next.delta.remove, add: next.delta.add },
-    records: [...lips, ...gone, ...extra.secrets],
+    records: [...lips, ...gone],
     by: request.by,
-    at: extra.at,
+    at,
     ...(request.message === undefined ? {} : { message: request.message }),
   };
 }

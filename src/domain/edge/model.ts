@@ -4,7 +4,7 @@
  * part of the document stand in `defaults` and are applied where they are read.
  */
 import Type from 'typebox';
-import type { Static } from 'typebox';
+import type { Static, TLiteral } from 'typebox';
 import { strict, text } from '../schema.ts';
 
 const o = Type.Optional;
@@ -66,10 +66,10 @@ export const Protocol = Type.Union([Type.Literal('TCP'), Type.Literal('UDP')]);
 export type Protocol = Static<typeof Protocol>;
 
 export const schedulers = ['rr', 'wrr', 'lc', 'wlc', 'lblc', 'lblcr', 'sh', 'dh', 'sed', 'nq'] as const;
-export const Scheduler = Type.Union(
-  schedulers.map((s) => Type.Literal(s)),
-  { description: 'IPVS scheduler; default wrr' },
-);
+type Literals<Texts extends readonly string[]> = { -readonly [K in keyof Texts]: TLiteral<Texts[K]> };
+export const Scheduler = Type.Union(schedulers.map((s) => Type.Literal(s)) as unknown as Literals<typeof schedulers>, {
+  description: 'IPVS scheduler; default wrr',
+});
 
 const portNumber = (description: string) => Type.Integer({ minimum: 1, maximum: 65535, description });
 

@@ -17,6 +17,9 @@ export type Applied =
   | { ok: true; cluster: Cluster | undefined }
   | { ok: false; reason: 'invalid' | 'not_found' | 'exists'; problems: Problem[] };
 
+/** Also the fields of inputs that name one of them; their plurals name many. */
+const targets: readonly string[] = ['cluster', 'vip', 'lb', 'ws', 'port'] satisfies Target[];
+
 export type Target = 'cluster' | 'vip' | 'lb' | 'ws' | 'port';
 
 export interface Operation<Input = never> {
@@ -583,7 +586,7 @@ function missing(wanted: readonly string[], there: readonly string[], naming: Na
   return wanted.flatMap((name, i) => {
     if (known.has(name)) return [];
     const near = guesses++ < MAX_GUESSES ? nearest(name, there) : undefined;
-    return error(wanted.length > 1 || naming.path.endsWith('s') ? `${naming.path}[${i}]` : naming.path, {
+    return error(targets.includes(naming.path) ? naming.path : `${naming.path}[${i}]`, {
       code: `unknown_${naming.what.toLowerCase()}`,
       message: `there is no ${naming.what} ${show(name)} in ${naming.of}`,
       hint: near ? `did you mean ${near}?` : `weir show lists the ${naming.what}s`,

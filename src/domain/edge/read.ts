@@ -142,7 +142,8 @@ function mergeAttrs(listed: unknown, pulled: Loose): unknown {
   const merged = new Map(Object.entries(listed ?? {}));
   for (const name of names) {
     const before = merged.get(name);
-    merged.set(name, isLoose(before) ? { ...before, ...(pulled[name] as Loose) } : pulled[name]);
+    if (before === undefined) merged.set(name, pulled[name]);
+    else if (isLoose(before)) merged.set(name, { ...before, ...(pulled[name] as Loose) });
   }
   return Object.fromEntries(merged);
 }

@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import { namesToResolve, nextAddresses, noAddresses } from '../edge/addresses.ts';
 import type { Addresses } from '../edge/addresses.ts';
-import type { Cluster, Lb, Port, PortCheck, Vip, WsAttrs } from '../edge/model.ts';
+import type { Cluster, Lb, Port, PortCheck, Uplink, Vip, WsAttrs } from '../edge/model.ts';
 import { schedulers } from '../edge/model.ts';
 
 /** A valid document in which every field of the model stands at least once. */
@@ -101,8 +101,10 @@ export function resolved(cluster: Cluster): Addresses {
   return nextAddresses(noAddresses, Object.fromEntries(found));
 }
 
+type Loose<T> = { [K in keyof T]: T[K] | undefined };
+
 /** Objects without the keys that are undefined, as documents have them. */
-function compact<T extends object>(value: { [K in keyof T]: T[K] | undefined }): T {
+function compact<T extends object>(value: Loose<T>): T {
   return Object.fromEntries(Object.entries(value).filter(([, v]) => v !== undefined)) as T;
 }
 
@@ -185,12 +187,15 @@ export function lbArbitrary(number: number): fc.Arbitrary<Lb> {
       device: optional(fc.constantFrom('em3', 'bond0.100')),
       innerdevice: optional(fc.constantFrom('em2', 'em3')),
       lips: optional(
-        fc.constantFrom([`10.77.${third}.10-17`], [`10.77.${third}.1`, `10.77.${third}.250-10.77.${third + 100}.3`]),
+        fc.constantFrom<string[]>(
+          [`10.77.${third}.10-17`],
+          [`10.78.${2 * number}.1`, `10.78.${2 * number}.250-10.78.${2 * number + 1}.3`],
+        ),
       ),
       lipcount: optional(fc.integer({ min: 4, max: 40 })),
       state: optional(fc.constantFrom('up' as const, 'drain' as const)),
       uplinks: optional(
-        fc.constantFrom(
+        fc.constantFrom<Uplink[]>(
           [],
           [{ device: 'em9', ospfnet: `60.30.${third}.4/30`, cost: 99 }],
           [{ device: 'em9', ospfnet: `60.30.${third}.4/30` }],
@@ -226,7 +231,7 @@ export const clusterArbitrary: fc.Arbitrary<Cluster> = fc
   .record({
     type: fc.constantFrom('extra' as const, 'internal' as const),
     device: fc.constantFrom('em1', 'eth0'),
-    vipnets: fc.constantFrom(['60.28.208.0/25'], ['125.39.93.48/28', '60.28.208.0/24']),
+    vipnets: fc.constantFrom<string[]>(['60.28.208.0/25'], ['125.39.93.48/28', '60.28.208.0/24']),
     linkspeed: optional(fc.constantFrom('1g' as const, '10g' as const)),
     ospf: optional(
       fc

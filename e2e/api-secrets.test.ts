@@ -1,0 +1,224 @@
+/** The OSPF key is write-only: given in the clear it is nowhere to be read again but on the LBs. */
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import Database from 'libsql';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { Cluster } from '../src/domain/edge/model.ts';
+import { clusterOf, create, everything, expectDone, expectProblem, lbOf, post, sendTo, v1 } from './fixtures.ts';
+import type { Reply } from './fixtures.ts';
+import { startTestServer } from './harness.ts';
+import type { TestServer } from './harness.ts';
+
+const key = 'Zq7SecretKey9xYz';
+const second = 'Second-Key-77abc';
+const name = 'cluster-1';
+
+let server: TestServer;
+let events: { text: Promise<string>; stop: () => void };
+
+beforeEach(async () => {
+  server = await startTestServer({ hosts: '10.1.1.1 ngx1.room1\n10.1.1.2 ngx2.room1\n' });
+  events = listen();
+});
+
+afterEach(() => server.close());
+
+/** All that the stream of events says until it is stopped. */
+function listen(): { text: Promise<string>; stop: () => void } {
+  const stopping = new AbortController();
+  const read = async () => {
+    let text = '';
+    const decoder = new TextDecoder();
+    try {
+      const response = await server.fetch('/events', { headers: { 'last-event-id': '0' }, signal: stopping.signal });
+      for await (const chunk of response.body ?? []) text += decoder.decode(chunk as Uint8Array);
+    } catch {
+      // Stopped.
+    }
+    return text;
+  };
+  return { text: read(), stop: () => stopping.abort() };
+}
+
+async function referenceOf(cluster = name): Promise<string | undefined> {
+  return expectDone(await v1(server, `/clusters/${cluster}`)).json<Cluster>().ospf?.key;
+}
+
+function expectClean(reply: Reply): void {
+  for (const secret of [key, second]) expect(reply.text).not.toContain(secret);
+}
+
+/** Every answer that tells of a cluster, and every table of the database but that of the secrets. */
+async function expectNowhere(): Promise<void> {
+  const lb = lbOf(1, 1).hostname;
+  const paths = ['', '/history', '/history/1', '/diff?from=1', '/lips', '/publications', `/lbs/${lb}/release`];
+  for (const path of paths) expectClean(expectDone(await v1(server, `/clusters/${name}${path}`)));
+  expectClean(expectDone(await v1(server, `/clusters/${name}/plan`, { method: 'POST' })));
+  expectClean(expectDone(await sendTo(server, '/metrics')));
+  const headers = { accept: 'application/gzip' };
+  const tar = expectDone(await v1(server, `/clusters/${name}/lbs/${lb}/release`, { headers }));
+  const files = gunzipSync(tar.body).toString('latin1');
+  expect(files).toContain('message-digest-key 8 md5 ******');
+  for (const secret of [key, second]) expect(files).not.toContain(secret);
+  events.stop();
+  const told = await events.text;
+  expect(told).toContain('event: change');
+  for (const secret of [key, second]) expect(told).not.toContain(secret);
+  expectNotStored();
+}
+
+function expectNotStored(): void {
+  const database = new Database(join(server.data, 'weir.db'), { readonly: true });
+  try {
+    const tables = database.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").all([]) as {
+      name: string;
+    }[];
+    expect(tables.map((t) => t.name)).toEqual(expect.arrayContaining(['documents', 'history', 'events', 'records']));
+    let secrets = 0;
+    for (const { name: table } of tables) {
+      const rows = database.prepare(`SELECT * FROM "${table}"`).all([]) as Record<string, unknown>[];
+      for (const row of rows) {
+        if (table === 'records' && row['kind'] === 'secret') secrets++;
+        else for (const secret of [key, second]) expect(JSON.stringify(row)).not.toContain(secret);
+      }
+    }
+    expect(secrets).toBeGreaterThan(0);
+  } finally {
+    database.close();
+  }
+}
+
+function withKey(value: string, parts: Partial<Cluster> = {}): Cluster {
+  return clusterOf(1, { ...parts, ospf: { ...parts.ospf, key: value } });
+}
+
+test('a key given at creation is answered as a reference and appears nowhere', async () => {
+  const dry = expectDone(await post(server, '/clusters?dryRun=true', withKey(key)));
+  expectClean(dry);
+  expectClean(expectDone(await post(server, '/clusters', withKey(key))));
+  expect(await referenceOf()).toMatch(/^secret:/);
+  await expectNowhere();
+});
+
+test('a key given by replace, set, batch or rollback appears nowhere either', async () => {
+  await create(server, clusterOf(1));
+  const sent = [
+    await v1(server, `/clusters/${name}`, { method: 'PUT', json: withKey(key) }),
+    await v1(server, `/clusters/${name}`, { method: 'PATCH', json: { ospf: { key: second } } }),
+    await v1(server, `/clusters/${name}?dryRun=true`, { method: 'PATCH', json: { ospf: { key } } }),
+    await post(server, `/clusters/${name}/batch`, { operations: [{ op: 'cluster.set', set: { ospf: { key } } }] }),
+    await post(server, `/clusters/${name}/batch`, {
+      operations: [{ op: 'cluster.replace', cluster: withKey(second) }],
+    }),
+    await post(server, `/clusters/${name}/rollback`, { to: 2 }),
+    await v1(server, '/clusters', { method: 'POST', json: withKey(key) }),
+  ];
+  for (const reply of sent) expectClean(reply);
+  expect(sent.map((r) => r.status)).toEqual([200, 200, 200, 200, 200, 200, 409]);
+  expect(new Set([await referenceOf()])).toEqual(new Set([expect.stringMatching(/^secret:/)]));
+  await expectNowhere();
+});
+
+test('reading a document, editing it and putting it back keeps the key', async () => {
+  await create(server, withKey(key));
+  const document = expectDone(await v1(server, `/clusters/${name}`)).json<Cluster>();
+  const json = { ...document, linkspeed: '10g' };
+  expectDone(await v1(server, `/clusters/${name}`, { method: 'PUT', json }));
+  expect(await referenceOf()).toBe(document.ospf?.key);
+  await server.restart();
+  const lb = lbOf(1, 1).hostname;
+  const release = expectDone(await v1(server, `/clusters/${name}/lbs/${lb}/release`));
+  expect(release.text).toContain('message-digest-key 8 md5 ******');
+  events.stop();
+});
+
+test('the key is in what the LBs get: another key is another release', async () => {
+  await create(server, withKey(key));
+  const path = `/clusters/${name}/lbs/${lbOf(1, 1).hostname}/release`;
+  const tag = async () => expectDone(await v1(server, path)).headers.etag;
+  const first = await tag();
+  expectDone(await v1(server, `/clusters/${name}`, { method: 'PATCH', json: { ospf: { key: second } } }));
+  const changed = await tag();
+  expect(changed).not.toBe(first);
+  expectDone(await v1(server, `/clusters/${name}`, { method: 'PATCH', json: { ospf: { key } } }));
+  expect(await tag()).toBe(first);
+  expectDone(await v1(server, `/clusters/${name}`, { method: 'PATCH', json: { ospf: { key: null } } }));
+  expect(await referenceOf()).toBeUndefined();
+  expect(expectDone(await v1(server, path)).text).not.toContain('message-digest');
+  events.stop();
+});
+
+test('the same key given again changes nothing', async () => {
+  await create(server, withKey(key));
+  const before = await everything(server);
+  for (const sent of [
+    { method: 'PUT', json: withKey(key) },
+    { method: 'PATCH', json: { ospf: { key } } },
+  ]) {
+    expect(expectDone(await v1(server, `/clusters/${name}`, sent)).json()).toMatchObject({ changed: false });
+  }
+  expect(await everything(server)).toEqual(before);
+  events.stop();
+});
+
+test('references to secrets that are not there are refused', async () => {
+  await create(server, clusterOf(1));
+  const before = await everything(server);
+  for (const reference of ['secret:none', 'secret:__proto__', 'secret:constructor']) {
+    const set = { ospf: { key: reference } };
+    const wanted = { status: 422, code: 'unknown_secret' };
+    expectProblem(await v1(server, `/clusters/${name}`, { method: 'PATCH', json: set }), {
+      ...wanted,
+      path: 'set.ospf.key',
+    });
+    const replaced = await v1(server, `/clusters/${name}`, { method: 'PUT', json: withKey(reference) });
+    expectProblem(replaced, { ...wanted, path: 'ospf.key' });
+    const operations = [
+      { op: 'cluster.set', set: { linkspeed: '1g' } },
+      { op: 'cluster.set', set },
+    ];
+    const batch = await post(server, `/clusters/${name}/batch`, { operations });
+    expectProblem(batch, { ...wanted, path: 'operations[1].set.ospf.key' });
+    expectProblem(await post(server, '/clusters', clusterOf(2, { ospf: { key: reference } })), wanted);
+  }
+  expect(await everything(server)).toEqual(before);
+  events.stop();
+});
+
+test('what is no key is refused everywhere, is not said again, and cannot reach a configuration', async () => {
+  await create(server, clusterOf(1));
+  const before = await everything(server);
+  const bad = [
+    `${key}-and-longer`,
+    `${key.slice(0, 4)}\n!\ninterface x`,
+    `a b ${second}`,
+    '',
+    'secret:',
+    `secret: ${key}`,
+    [key],
+    { key },
+  ];
+  for (const value of bad) {
+    const ospf = { key: value };
+    const replies = [
+      await post(server, '/clusters', { ...clusterOf(2), ospf }),
+      await post(server, '/clusters', [{ ...clusterOf(2), ospf }]),
+      await v1(server, `/clusters/${name}`, { method: 'PUT', json: { ...clusterOf(1), ospf } }),
+      await v1(server, `/clusters/${name}`, { method: 'PATCH', json: { ospf } }),
+      await post(server, `/clusters/${name}/batch`, { operations: [{ op: 'cluster.set', set: { ospf } }] }),
+      await post(server, `/clusters/${name}/batch`, {
+        operations: [{ op: 'cluster.replace', cluster: { ...clusterOf(1), ospf } }],
+      }),
+    ];
+    for (const reply of replies) {
+      expectProblem(reply, { status: 422 });
+      expectClean(reply);
+      expect(reply.text).not.toContain('interface x');
+    }
+  }
+  const misplaced = await v1(server, `/clusters/${name}`, { method: 'PUT', json: { ...clusterOf(1), ospf: key } });
+  expectProblem(misplaced, { status: 422, code: 'wrong_type', path: 'ospf' });
+  expectClean(misplaced);
+  expect(await everything(server)).toEqual(before);
+  events.stop();
+});

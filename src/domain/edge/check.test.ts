@@ -1,0 +1,376 @@
+// oxlint-disable-next-line no-restricted-imports -- compares the rules' sources with the cases below
+import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { errorsOf } from '../problem.ts';
+import type { Problem } from '../problem.ts';
+import { clusterArbitrary, fullCluster } from '../testing/clusters.ts';
+import { fieldsOf, pathOf, placesOf, withKey, withValue } from '../testing/walk.ts';
+import { checkCluster } from './check.ts';
+import { emptyLipPlan, planLips } from './lips.ts';
+import { Cluster } from './model.ts';
+import type { Lb, Port, Vip } from './model.ts';
+import { parseCluster } from './read.ts';
+
+/** Everything that is found wrong with a document: by its shape, or else by the rules and the LIP plan. */
+function problemsOf(document: unknown): Problem[] {
+  const parsed = parseCluster(document);
+  if (!parsed.ok) return parsed.problems;
+  const plan = planLips({ cluster: parsed.value, plan: emptyLipPlan, isTaken: () => false, now: '' });
+  return [...checkCluster(parsed.value), ...plan.problems];
+}
+
+/** A document whose parts may be changed at will, also to what the model refuses. */
+interface Draft extends Omit<Cluster, 'lbinfos' | 'vip2ws'> {
+  lb: Lb;
+  lb2: Lb;
+  vip: Vip;
+  port: Port;
+  add: (vip: Partial<Vip>) => void;
+  /** Sets what types do not allow. */
+  put: (target: object, fields: object) => void;
+}
+
+function drafted(change: (draft: Draft) => void): Cluster {
+  const cluster = fullCluster();
+  const [lb, lb2] = cluster.lbinfos as [Lb, Lb];
+  const [vip] = cluster.vip2ws as [Vip];
+  const [port] = vip.ports as [Port];
+  const add = (more: Partial<Vip>) => {
+    cluster.vip2ws.push({ vip: '60.28.208.2', wstype: 'apps', wss: ['ws9.room1'], ports: [{ ...port }], ...more });
+  };
+  const hidden = { lb, lb2, vip, port, add, put: Object.assign };
+  // Fields of the cluster itself are set on it; the named parts are those inside it.
+  const draft = new Proxy(cluster, {
+    get: (target, key) => (key in hidden ? hidden[key as 'lb'] : target[key as 'name']),
+  });
+  change(draft as unknown as Draft);
+  return cluster;
+}
+
+type Case = [code: string, path: string, change: (d: Draft) => void];
+
+const shape: Case[] = [
+  ['missing', 'lbinfos[0].routerid', (d) => d.put(d.lb, { routerid: undefined })],
+  ['missing', 'lbinfos[0].extraip', (d) => d.put(d.lb, { extraip: undefined })],
+  ['missing', 'lbinfos[0].extranetmask', (d) => d.put(d.lb, { extranetmask: undefined })],
+  ['missing', 'lbinfos[0].extragateway', (d) => d.put(d.lb, { extragateway: undefined })],
+  ['wrong_type', 'vip2ws[0].ports[0].sport', (d) => d.put(d.port, { sport: '80' })],
+  ['unknown_field', 'vip2ws[0].ports[0].persistance_timeout', (d) => d.put(d.port, { persistance_timeout: 50 })],
+  ['not_allowed', 'type', (d) => d.put(d, { type: 'external' })],
+  ['not_allowed', 'announce', (d) => d.put(d, { announce: 'some' })],
+  ['not_allowed', 'vip2ws[0].ports[0].synproxy', (d) => d.put(d.port, { synproxy: 2 })],
+  ['not_allowed', 'vip2ws[0].ports[0].scheduler', (d) => d.put(d.port, { scheduler: 'fo' })],
+  ['not_allowed', 'vip2ws[0].ports[0].protocol', (d) => d.put(d.port, { protocol: 'tcp' })],
+  ['out_of_range', 'vip2ws[0].ports[0].sport', (d) => (d.port.sport = 0)],
+  ['out_of_range', 'vip2ws[0].ports[0].dport', (d) => (d.port.dport = 99999)],
+  ['out_of_range', 'vip2ws[0].ports[0].persistence_timeout', (d) => (d.port.persistence_timeout = -1)],
+  ['out_of_range', 'vip2ws[0].quorum', (d) => (d.vip.quorum = 0)],
+  ['out_of_range', 'lbinfos[1].lipcount', (d) => (d.lb2.lipcount = 3)],
+  ['out_of_range', 'ospf.keyid', (d) => (d.ospf = { keyid: 256 })],
+  ['invalid_value', 'vip2ws[0].ports', (d) => (d.vip.ports = [])],
+  ['invalid_value', 'vipnets', (d) => (d.vipnets = [])],
+  ['bad_address', 'vip2ws[0].vip', (d) => (d.vip.vip = '60.28.208.01')],
+  ['bad_router_id', 'lbinfos[0].routerid', (d) => (d.lb.routerid = '0.0.0.0')],
+  ['bad_area', 'ospf.area', (d) => (d.ospf = { area: '0' })],
+  ['bad_mask', 'lbinfos[0].internalnetmask', (d) => (d.lb.internalnetmask = '255.255.255.1')],
+  ['bad_net', 'vipnets[0]', (d) => (d.vipnets = ['60.28.208.1/25'])],
+  ['bad_range', 'lbinfos[0].lips[0]', (d) => (d.lb.lips = ['10.0.19.9-1'])],
+  ['bad_hostname', 'vip2ws[0].wss[0]', (d) => (d.vip.wss = ['a_b'])],
+  ['bad_interface', 'device', (d) => (d.device = 'an-interface-name')],
+  ['bad_name', 'vip2ws[0].wstype', (d) => (d.vip.wstype = 'a b')],
+  ['bad_path', 'check.path', (d) => (d.check = { path: 'index.html' })],
+  ['bad_digest', 'vip2ws[0].ports[0].check.digest', (d) => (d.port.check = { type: 'http', digest: 'A'.repeat(32) })],
+  ['bad_ospf_key', 'ospf.key', (d) => (d.ospf = { key: 'has a space' })],
+  ['bad_text', 'vip2ws[0].owner', (d) => (d.vip.owner = 'two\nlines')],
+  ['bad_user', 'ssh.user', (d) => (d.ssh = { user: '-oProxyCommand=x' })],
+  ['ipv6_unsupported', 'vip2ws[0].vip', (d) => (d.vip.vip = '2001:db8::1')],
+  ['ipv6_unsupported', 'vipnets[0]', (d) => (d.vipnets = ['2001:db8::/32'])],
+  ['ipv6_unsupported', 'lbinfos[0].internalip', (d) => (d.lb.internalip = '2001:db8::1')],
+  ['ipv6_unsupported', 'lbinfos[0].lips[0]', (d) => (d.lb.lips = ['2001:db8::1-2001:db8::9'])],
+  [
+    'ipv6_unsupported',
+    'vip2ws[0].wsattrs["ws1.room1"].address',
+    (d) => (d.vip.wsattrs = { 'ws1.room1': { address: '::1' } }),
+  ],
+];
+
+const rules: Case[] = [
+  ['dataplane_unsupported', 'dataplane', (d) => (d.dataplane = 'dpvs')],
+  ['routing_unsupported', 'routing', (d) => (d.routing = 'frr')],
+  ['reserved_interface', 'device', (d) => (d.device = 'lo')],
+  ['reserved_interface', 'device', (d) => (d.device = 'default')],
+  ['reserved_interface', 'lbinfos[0].device', (d) => (d.lb.device = 'weir-high')],
+  ['reserved_interface', 'lbinfos[0].innerdevice', (d) => (d.lb.innerdevice = 'lo')],
+  [
+    'reserved_interface',
+    'lbinfos[0].uplinks[0].device',
+    (d) => (d.lb.uplinks = [{ device: 'all', ospfnet: '10.9.0.0/30' }]),
+  ],
+  ['ospf_timers', 'ospf.dead', (d) => (d.ospf = { hello: 20, dead: 20 })],
+  ['ospf_timers', 'ospf.dead', (d) => (d.ospf = { hello: 12 })],
+  ['degrade_needs_network', 'announce', (d) => d.put(d, { announce: 'degrade', ospf: { announce: 'redistribute' } })],
+  ['degrade_needs_network', 'vip2ws[0].announce', (d) => (d.ospf = { announce: 'redistribute' })],
+  ['check_conflict', 'check.digest', (d) => (d.check = { status: 200, digest: 'a'.repeat(32) })],
+  [
+    'check_conflict',
+    'vip2ws[0].ports[0].check.digest',
+    (d) => (d.port.check = { type: 'http', status: 200, digest: 'a'.repeat(32) }),
+  ],
+  ['duplicate_net', 'vipnets[1]', (d) => (d.vipnets = ['60.28.208.0/25', '60.28.208.0/25'])],
+  [
+    'duplicate_net',
+    'lbinfos[0].uplinks[0].ospfnet',
+    (d) => (d.lb.uplinks = [{ device: 'em4', ospfnet: d.lb.ospfnet }]),
+  ],
+  [
+    'duplicate_device',
+    'lbinfos[0].uplinks[0].device',
+    (d) => (d.lb.uplinks = [{ device: 'em3', ospfnet: '10.9.0.0/30' }]),
+  ],
+  [
+    'duplicate_device',
+    'lbinfos[1].uplinks[0].device',
+    (d) => (d.lb2.uplinks = [{ device: 'em1', ospfnet: '10.9.0.0/30' }]),
+  ],
+  ['vip_outside_vipnets', 'vip2ws[0].vip', (d) => (d.vip.vip = '60.28.208.128')],
+  ['duplicate_ws', 'vip2ws[0].wss[3]', (d) => d.vip.wss.push('WS1.room1')],
+  ['unknown_ws', 'vip2ws[0].wsattrs["ws9.room1"]', (d) => (d.vip.wsattrs = { 'ws9.room1': { weight: 1 } })],
+  [
+    'duplicate_ws_address',
+    'vip2ws[0].wsattrs["ws2.room1"].address',
+    (d) => d.put(d.vip.wsattrs?.['ws2.room1'] ?? {}, { address: '10.1.0.1' }),
+  ],
+  [
+    'ws_is_vip',
+    'vip2ws[0].wsattrs["ws1.room1"].address',
+    (d) => d.put(d.vip.wsattrs?.['ws1.room1'] ?? {}, { address: d.vip.vip }),
+  ],
+  ['quorum_unreachable', 'vip2ws[0].quorum', (d) => (d.vip.quorum = 111)],
+  [
+    'quorum_unreachable',
+    'vip2ws[0].quorum',
+    (d) => d.put(d.vip, { wss: ['a'], wsattrs: { a: { state: 'drain' } }, quorum: undefined }),
+  ],
+  ['quorum_unreachable', 'vip2ws[0].quorum', (d) => d.put(d.vip, { wss: ['a'], wsattrs: { a: { state: 'down' } } })],
+  ['duplicate_port', 'vip2ws[0].ports[3].sport', (d) => d.vip.ports.push({ ...d.port, protocol: 'TCP' })],
+  ['duplicate_domain', 'vip2ws[0].domains[1]', (d) => (d.vip.domains = ['a.com', 'a.com'])],
+  ['fullnat_udp', 'vip2ws[0].ports[0].protocol', (d) => (d.port.protocol = 'UDP')],
+  ['fullnat_persistence', 'vip2ws[0].ports[0].persistence_timeout', (d) => (d.port.persistence_timeout = 100_000)],
+  ['check_field_unused', 'vip2ws[0].ports[0].check.path', (d) => (d.port.check = { path: '/' })],
+  ['check_field_unused', 'vip2ws[0].ports[0].check.host', (d) => (d.port.check = { type: 'tcp', host: 'a.com' })],
+  ['check_field_unused', 'vip2ws[0].ports[0].check.status', (d) => (d.port.check = { status: 200 })],
+  ['check_field_unused', 'vip2ws[0].ports[0].check.digest', (d) => (d.port.check = { digest: 'a'.repeat(32) })],
+  ['check_field_unused', 'vip2ws[0].ports[0].check.retry', (d) => (d.port.check = { retry: 3 })],
+  ['not_a_host', 'lbinfos[0].internalip', (d) => (d.lb.internalip = '10.0.19.224')],
+  ['not_a_host', 'lbinfos[0].extraip', (d) => (d.lb.extraip = '60.29.246.187')],
+  ['gateway_outside_subnet', 'lbinfos[0].internalgateway', (d) => (d.lb.internalgateway = '10.0.19.223')],
+  ['gateway_outside_subnet', 'lbinfos[0].internalgateway', (d) => (d.lb.internalgateway = '10.0.19.255')],
+  ['gateway_outside_subnet', 'lbinfos[0].extragateway', (d) => (d.lb.extragateway = '60.29.246.184')],
+  ['gateway_is_lb', 'lbinfos[0].internalgateway', (d) => (d.lb.internalgateway = d.lb.internalip)],
+  ['gateway_is_lb', 'lbinfos[0].extragateway', (d) => (d.lb.extragateway = '60.29.246.186')],
+  ['ospfnet_mismatch', 'lbinfos[0].ospfnet', (d) => (d.lb.ospfnet = '60.29.246.188/30')],
+  ['ospfnet_mismatch', 'lbinfos[0].ospfnet', (d) => (d.type = 'internal')],
+  ['lips_and_lipcount', 'lbinfos[0].lipcount', (d) => (d.lb.lipcount = 8)],
+  ['too_many_lips', 'lbinfos[0].lips', (d) => (d.lb.lips = ['10.8.0.0-10.8.15.255', '10.8.16.0'])],
+  ['lip_taken', 'lbinfos[0].lips[1]', (d) => (d.lb.lips = ['10.0.19.240-245', '10.0.19.245-246'])],
+  ['lip_taken', 'lbinfos[0].lips[0]', (d) => (d.lb.lips = [d.lb.internalip])],
+  ['lip_taken', 'lbinfos[0].lips[0]', (d) => (d.lb.lips = [d.lb.internalgateway])],
+  ['lip_taken', 'lbinfos[0].lips[0]', (d) => (d.lb.lips = ['60.29.246.186'])],
+  ['lip_taken', 'lbinfos[0].lips[0]', (d) => (d.lb.lips = ['60.29.246.185'])],
+  ['lip_taken', 'lbinfos[0].lips[0]', (d) => (d.lb.lips = ['10.0.19.224'])],
+  ['lip_taken', 'lbinfos[0].lips[0]', (d) => (d.lb.lips = ['10.0.19.250-255'])],
+  ['lip_taken', 'lbinfos[1].lips[0]', (d) => d.put(d.lb2, { lipcount: undefined, lips: ['10.0.19.251-253'] })],
+  ['lip_taken', 'lbinfos[0].lips[1]', (d) => (d.lb.lips = ['10.0.19.240', '10.0.20.2-9'])],
+  ['lip_taken', 'lbinfos[0].lips[0]', (d) => (d.lb.lips = ['60.29.246.189'])],
+  ['lip_taken', 'lbinfos[0].lips[0]', (d) => (d.lb.lips = ['60.28.208.1-5'])],
+  ['lip_taken', 'lbinfos[0].lips[0]', (d) => (d.lb.lips = ['10.1.0.0-10.1.0.1'])],
+  ['duplicate_lb', 'lbinfos[1].hostname', (d) => (d.lb2.hostname = 'LB1.room1')],
+  ['duplicate_router_id', 'lbinfos[1].routerid', (d) => (d.lb2.routerid = d.lb.routerid)],
+  ['duplicate_vip', 'vip2ws[1].vip', (d) => d.add({ vip: '60.28.208.1' })],
+  ['duplicate_lb_address', 'lbinfos[1].internalip', (d) => (d.lb2.internalip = d.lb.internalip)],
+  ['duplicate_lb_address', 'lbinfos[1].internalip', (d) => (d.lb2.internalip = '60.29.246.186')],
+  [
+    'vip_is_lb_address',
+    'vip2ws[0].vip',
+    (d) => d.put(d, { vipnets: ['60.29.246.0/24'], vip2ws: [{ ...d.vip, vip: '60.29.246.190' }] }),
+  ],
+  ['lips_exhausted', 'lbinfos[1].lips', (d) => (d.lb2.lipcount = 1024)],
+];
+
+const warnings: Case[] = [
+  ['ospf_unauthenticated', 'ospf.key', (d) => (d.ospf = {})],
+  ['no_ws', 'vip2ws[0].wss', (d) => d.put(d.vip, { wss: [], wsattrs: undefined })],
+  ['lips_planned', 'lbinfos[1].lips', () => undefined],
+];
+
+describe('the full document', () => {
+  test('has no errors', () => {
+    expect(errorsOf(problemsOf(fullCluster()))).toEqual([]);
+  });
+
+  test('has every field of the model', () => {
+    const present = placesOf(Cluster, fullCluster()).flatMap(({ kind, steps, fields }) => {
+      if (kind !== 'object' || !fields) return [];
+      const value = steps.reduce<unknown>((v, s) => (v as Record<string | number, unknown>)[s], fullCluster());
+      return Object.keys(value as object).map((name) => generic([...steps, name]));
+    });
+    // A digest excludes a status; the port's check has one.
+    expect([...new Set(present), 'check.digest'].sort()).toEqual(fieldsOf(Cluster).sort());
+  });
+});
+
+/** `vip2ws[].wsattrs{}.weight` */
+function generic(steps: readonly (string | number)[]): string {
+  const named = steps.map((step, i) =>
+    steps[i - 1] === 'wsattrs' ? '{}' : typeof step === 'number' ? '[]' : `.${step}`,
+  );
+  return named.join('').slice(1);
+}
+
+describe('a rule', () => {
+  test.each([...shape, ...rules])('%s at %s refuses', (code, path, change) => {
+    const problems = problemsOf(JSON.parse(JSON.stringify(drafted(change))));
+    const found = problems.filter((p) => p.code === code && p.path === path);
+    expect(found, JSON.stringify(problems, null, 1)).toHaveLength(1);
+    expect(found[0]?.severity).toBe('error');
+    expectTexts(problems);
+  });
+
+  test.each(warnings)('%s at %s warns', (code, path, change) => {
+    const problems = problemsOf(JSON.parse(JSON.stringify(drafted(change))));
+    expect(problems).toContainEqual(expect.objectContaining({ code, path, severity: 'warning' }));
+    expect(errorsOf(problems)).toEqual([]);
+    expectTexts(problems);
+  });
+
+  test('has a case above for every code that the model can answer', () => {
+    const tried = new Set([...shape, ...rules, ...warnings].map(([code]) => code));
+    const sources = ['../schema.ts', './check.ts', './lips.ts'].map((name) =>
+      readFileSync(new URL(name, import.meta.url), 'utf8'),
+    );
+    const codes = sources.flatMap((source) => [...source.matchAll(/\bcode: '(\w+)'/g)].map((m) => m[1] ?? ''));
+    // Two need a plan with a history: lips.test.ts has them.
+    const elsewhere = ['lip_held', 'lip_quarantined'];
+    expect(codes.length).toBeGreaterThan(40);
+    expect([...new Set(codes)].filter((code) => !tried.has(code) && !elsewhere.includes(code))).toEqual([]);
+  });
+});
+
+/** Every problem says what is wrong and what to do, each on one line. */
+function expectTexts(problems: readonly Problem[]): void {
+  for (const { message, hint } of problems) {
+    expect(message).toMatch(/^[^\n]{5,400}$/);
+    expect(hint).toMatch(/^[^\n]{5,400}$/);
+    expect(message).not.toContain('undefined');
+  }
+}
+
+describe('all problems', () => {
+  test('are reported at once, each with its path', () => {
+    const document = drafted((d) => {
+      d.vip.quorum = 1000;
+      d.vip.domains = ['a', 'a'];
+      d.port.protocol = 'UDP';
+      d.lb.internalgateway = d.lb.internalip;
+      d.lb2.routerid = d.lb.routerid;
+      d.ospf = { hello: 50 };
+      d.add({ vip: '9.9.9.9', wss: [] });
+    });
+    expect(problemsOf(document).map((p) => `${p.path} ${p.code}`)).toEqual([
+      'ospf.dead ospf_timers',
+      'ospf.key ospf_unauthenticated',
+      'lbinfos[0].internalgateway gateway_is_lb',
+      'vip2ws[0].quorum quorum_unreachable',
+      'vip2ws[0].domains[1] duplicate_domain',
+      'vip2ws[0].ports[0].protocol fullnat_udp',
+      'vip2ws[1].vip vip_outside_vipnets',
+      'vip2ws[1].wss no_ws',
+      'vip2ws[1].ports[0].protocol fullnat_udp',
+      'lbinfos[1].routerid duplicate_router_id',
+      'lbinfos[1].lips lips_planned',
+    ]);
+  });
+
+  test('of shape are too', () => {
+    const document = drafted((d) => {
+      d.put(d, { devise: 'em1', device: 5 });
+      d.put(d.vip, { vip: 'x', wss: ['a b', 'c d'] });
+      d.put(d.lb, { routerid: undefined });
+    });
+    const found = problemsOf(JSON.parse(JSON.stringify(document))).map((p) => `${p.path} ${p.code}`);
+    expect(found.sort()).toEqual([
+      'device wrong_type',
+      'devise unknown_field',
+      'lbinfos[0].routerid missing',
+      'vip2ws[0].vip bad_address',
+      'vip2ws[0].wss[0] bad_hostname',
+      'vip2ws[0].wss[1] bad_hostname',
+    ]);
+  });
+});
+
+describe('a misspelt field', () => {
+  const places = placesOf(Cluster, fullCluster()).filter((p) => p.kind === 'object' && p.fields);
+
+  test.each(places.flatMap((p) => (p.fields ?? []).map((field) => [pathOf(p.steps), field, p.steps] as const)))(
+    'of %s for %s is unknown, and known again by its hint',
+    (path, field, steps) => {
+      const misspelt = `${field.slice(0, -1)}${field.slice(-1)}${field.slice(-1)}`;
+      const document = withValue(fullCluster(), [...steps, misspelt], 1);
+      const problems = problemsOf(document);
+      expect(problems).toEqual([
+        expect.objectContaining({ path: path ? `${path}.${misspelt}` : misspelt, code: 'unknown_field' }),
+      ]);
+      expect(problems[0]?.hint).toMatch(new RegExp(`^did you mean ${field}\\?$`));
+    },
+  );
+
+  test('is refused also where the right one is missing', () => {
+    for (const { steps, fields } of places) {
+      const value = steps.reduce<unknown>((v, s) => (v as Record<string | number, unknown>)[s], fullCluster());
+      for (const field of (fields ?? []).filter((f) => Object.hasOwn(value as object, f))) {
+        const document = withKey(fullCluster(), steps, [field, `${field}x`]);
+        expect(problemsOf(document).map((p) => p.code)).toContain('unknown_field');
+      }
+    }
+  });
+});
+
+describe('checking', () => {
+  test('any arbitrary valid document finds no errors', () => {
+    fc.assert(
+      fc.property(clusterArbitrary, (cluster) => {
+        expect(errorsOf(problemsOf(cluster))).toEqual([]);
+      }),
+    );
+  });
+
+  test('again finds the same, also after parts were checked within other documents', () => {
+    fc.assert(
+      fc.property(clusterArbitrary, clusterArbitrary, (a, b) => {
+        checkCluster(a);
+        const mixed: Cluster = { ...b, vip2ws: a.vip2ws, lbinfos: a.lbinfos };
+        checkCluster({ ...mixed, type: a.type });
+        expect(checkCluster(mixed)).toEqual(checkCluster(structuredClone(mixed)));
+      }),
+    );
+  });
+
+  test('a document at the limits of size takes no square of them', () => {
+    const ports = fullCluster().vip2ws[0]?.ports.slice(0, 1) ?? [];
+    const vip2ws = Array.from({ length: 20_000 }, (_, i) => ({
+      vip: `60.${28 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}`,
+      wstype: 'apps',
+      wss: [`ws${i}`],
+      ports,
+    }));
+    const lbinfos = Array.from({ length: 300 }, (_, i) => ({
+      ...(fullCluster().lbinfos[1] as Lb),
+      hostname: `lb${i}`,
+      lips: Array.from({ length: 200 }, (_unused, j) => `11.${i >> 8}.${i & 255}.${j}`),
+    }));
+    const problems = checkCluster({ ...fullCluster(), vipnets: ['60.0.0.0/8'], vip2ws, lbinfos });
+    expect(problems.filter((p) => p.code === 'lip_taken')).toEqual([]);
+  });
+});

@@ -1,0 +1,102 @@
+/**
+ * Releases for tests: documents rendered as they are published, and read back as keepalived reads
+ * them. Only tests import it.
+ */
+import { errorsOf } from '../../domain/problem.ts';
+import type { Addresses } from '../../domain/edge/addresses.ts';
+import { addressOf } from '../../domain/edge/addresses.ts';
+import { checkCluster } from '../../domain/edge/check.ts';
+import { emptyLipPlan, planLips } from '../../domain/edge/lips.ts';
+import type { LipPlan } from '../../domain/edge/lips.ts';
+import { checkTypeOf, defaults, protocolOf, stateOf, weightOf } from '../../domain/edge/model.ts';
+import type { Cluster, Port, Vip } from '../../domain/edge/model.ts';
+import { resolved } from '../../domain/testing/clusters.ts';
+import { renderCluster } from '../cluster.ts';
+import type { Release, Rendered } from '../cluster.ts';
+import { readKeepalived } from './keepalived-reader.ts';
+import type { HealthCheck, Reading, VirtualService } from './keepalived-reader.ts';
+
+/** The plan of a document without a history. */
+export function planOf(cluster: Cluster): LipPlan {
+  return planLips({ cluster, plan: emptyLipPlan, isTaken: () => false, now: '' }).plan;
+}
+
+/** As an edge renders it: the key in the clear, a plan, addresses. */
+export function tryRender(cluster: Cluster, addresses: Addresses = resolved(cluster)): Rendered {
+  return renderCluster({ cluster, lips: planOf(cluster), addresses, ospfKey: cluster.ospf?.key });
+}
+
+/** The releases of a document that must be valid. */
+export function rendered(cluster: Cluster, addresses: Addresses = resolved(cluster)): Release[] {
+  const errors = errorsOf(checkCluster(cluster));
+  if (errors.length > 0) throw new Error(JSON.stringify(errors, null, 1));
+  const result = tryRender(cluster, addresses);
+  if (!result.ok) throw new Error(JSON.stringify(result.problems, null, 1));
+  return result.releases;
+}
+
+/** Texts of a release by path, with its manifest. */
+export function textsOf(release: Release): Map<string, string> {
+  return new Map([...release.files(), release.manifest()].map((file) => [file.path, file.text()]));
+}
+
+/** What keepalived reads of a release, from the live path on. */
+export function readRelease(release: Release): Reading {
+  const texts = textsOf(release);
+  const root = '/etc/weir/current/';
+  return readKeepalived(
+    (path) => (path.startsWith(root) ? texts.get(path.slice(root.length)) : undefined),
+    `${root}keepalived/entry.conf`,
+  );
+}
+
+/** The virtual services that a document asks for, in the order of its VIPs and their ports; made without the renderer. */
+export function servicesOf(cluster: Cluster, addresses: Addresses, lips: readonly string[]): Partial<VirtualService>[] {
+  return cluster.vip2ws.flatMap((vip) => {
+    const active = vip.wss.filter((ws) => stateOf(vip, ws) !== 'down');
+    if (active.length === 0) return [];
+    const ports = vip.ports.toSorted((a, b) => a.sport - b.sport);
+    return ports.map((port) => ({
+      vip: vip.vip,
+      port: port.sport,
+      interval: port.check?.interval ?? cluster.check?.interval ?? 6,
+      scheduler: port.scheduler ?? 'wrr',
+      kind: 'FNAT',
+      protocol: protocolOf(port),
+      persistence: port.persistence_timeout,
+      synproxy: port.synproxy === 1,
+      lips,
+      quorum: vip.quorum ?? 1,
+      host: checkTypeOf(port) === 'tcp' ? undefined : (port.check?.host ?? cluster.check?.host),
+      realServers: active.map((ws) => ({
+        address: addressOf(vip, ws, addresses) ?? 'none',
+        port: port.dport,
+        weight: weightOf(vip, ws),
+        check: checkOf(cluster, port),
+      })),
+    }));
+  });
+}
+
+function checkOf(cluster: Cluster, port: Port): HealthCheck {
+  const [own, common] = [port.check ?? {}, cluster.check ?? {}];
+  const connectTimeout = own.timeout ?? common.timeout ?? 3;
+  const type = checkTypeOf(port);
+  if (type === 'tcp') return { type: 'TCP_CHECK', connectTimeout };
+  const check: HealthCheck = {
+    type: type === 'http' ? 'HTTP_GET' : 'SSL_GET',
+    path: own.path ?? common.path ?? defaults.check.path,
+    connectTimeout,
+    retries: own.retry ?? common.retry ?? 3,
+    retryDelay: 3,
+  };
+  // The nearest of the port's and the cluster's that says one of both decides.
+  const deciding = [own, common].find((c) => c.digest !== undefined || c.status !== undefined) ?? {};
+  return deciding.digest === undefined
+    ? { ...check, status: deciding.status ?? 200 }
+    : { ...check, digest: deciding.digest };
+}
+
+export function announceOf(cluster: Cluster, vip: Vip): string {
+  return `${vip.vip} ${vip.announce ?? cluster.announce ?? 'any'} ${vip.quorum ?? 1} ${vip.ports.length}`;
+}
