@@ -66,7 +66,6 @@ test('no way of writing an address opens what is closed', async () => {
     '/docs/../../api/v1/clusters',
     '/docs/%2e%2e/api/v1/clusters',
     '/docs/..%2fapi/v1/clusters',
-    '/docs/static/../../api/v1/clusters',
     '/docs//api/v1/clusters',
     '/docs;/api/v1/clusters',
     '/docs%2f../metrics',
@@ -93,13 +92,14 @@ test('no way of writing an address opens what is closed', async () => {
 
 test('files outside of the documentation are not given out', async () => {
   for (const path of [
+    '/docs/static/../../api/v1/clusters',
     '/docs/static/../../../package.json',
     '/docs/static/%2e%2e/%2e%2e/package.json',
     '/docs/static/..%5cindex.js',
   ]) {
     const reply = await sendTo(server, path, { token: null });
     expect(reply.status).toBeGreaterThanOrEqual(400);
-    expect(reply.text).not.toContain('dependencies');
+    expect(reply.text).not.toMatch(/dependencies|cluster-1/);
   }
 });
 

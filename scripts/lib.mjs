@@ -49,7 +49,7 @@ export function build() {
 }
 
 /** Debian packages by the program that shows whether each is there. */
-export const debianPackages = {
+const debianPackages = {
   sshd: 'openssh-server',
   ssh: 'openssh-client',
   nsenter: 'util-linux',
@@ -61,12 +61,15 @@ export const debianPackages = {
   dash: 'dash',
   bash: 'bash',
   sudo: 'sudo',
+  pgrep: 'procps',
+  useradd: 'passwd',
+  curl: 'curl',
 };
 
 const places = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
-function missingPackages() {
-  const missing = Object.entries(debianPackages).filter(
+function missingPackages(more) {
+  const missing = Object.entries({ ...debianPackages, ...more }).filter(
     ([program]) => !places.some((dir) => isFile(join(dir, program))),
   );
   return [...new Set(missing.map(([, name]) => name))];
@@ -80,9 +83,9 @@ function isFile(path) {
   }
 }
 
-/** Installs Debian packages that tests need, as root on Debian; elsewhere says what is missing. */
-export function ensureDebianPackages() {
-  const missing = missingPackages();
+/** Installs Debian packages that tests need (and `more`), as root on Debian; elsewhere says what is missing. */
+export function ensureDebianPackages(more = {}) {
+  const missing = missingPackages(more);
   if (missing.length === 0) return;
   const debian = existsSync('/etc/debian_version') && existsSync('/usr/bin/apt-get');
   if (!debian || process.getuid?.() !== 0) {

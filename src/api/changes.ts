@@ -12,6 +12,7 @@ import type { Call, Operation } from '../domain/edge/operations.ts';
 import { refuse, WeirError } from '../domain/errors.ts';
 import { error } from '../domain/problem.ts';
 import type { Problem } from '../domain/problem.ts';
+import { withoutSecrets } from '../store/secrets.ts';
 import type { ChangeOutcome, ChangeRequest, State } from '../store/state.ts';
 import type { Services } from './app.ts';
 import { addRoute, ifMatch, param, readBody, readQuery } from './request.ts';
@@ -192,15 +193,8 @@ function inBody(path: string, field: string): string {
   return path.startsWith(field) ? path.slice(field.length).replace(/^\./, '') : path;
 }
 
-/** As `refuse`, but what was given for an OSPF key is never said again. */
 function refused(problems: readonly Problem[]): WeirError {
-  return refuse(
-    problems.map((p) =>
-      /(?:^|\.)ospf(?:\.key)?$/.test(p.path) && p.code !== 'missing'
-        ? { ...p, message: 'what was given is not allowed here' }
-        : p,
-    ),
-  );
+  return refuse(withoutSecrets(problems));
 }
 
 function isDry(request: FastifyRequest): boolean {

@@ -10,7 +10,7 @@ export type Severity = 'error' | 'warning';
 /** One finding. `path` points into the document or request, e.g. `vip2ws[1].ports[0].dport`; empty for the whole. */
 export interface Problem {
   readonly path: string;
-  /** Stable, snake_case; listed in docs/problems.md. */
+  /** Stable, snake_case; listed in docs/model.md. */
   readonly code: string;
   /** What is wrong, with the value, on one line. */
   readonly message: string;

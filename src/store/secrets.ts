@@ -93,6 +93,13 @@ function storedAs(key: string, context: SecretContext, secrets: RecordWrite[]): 
   return name;
 }
 
+/** Findings about a key, or about what stands where its object should, without the value that was given. */
+export function withoutSecrets(problems: readonly Problem[]): Problem[] {
+  return problems.map((p) =>
+    /(?:^|\.)ospf(?:\.key)?$/.test(p.path) ? { ...p, message: 'what was given is not allowed here' } : p,
+  );
+}
+
 /** The name in a reference; undefined if it is none. */
 export function secretName(value: string | undefined): string | undefined {
   return value?.startsWith(REFERENCE) === true ? value.slice(REFERENCE.length) : undefined;

@@ -21,7 +21,7 @@ import type { Problem } from '../domain/problem.ts';
 import { createHoldings, holdingsDelta } from './holdings.ts';
 import type { Holder, HoldingsDelta } from './holdings.ts';
 import type { Commit, Conflict, RecordWrite, Store, StoredDocument, StoreEvent } from './port.ts';
-import { extractSecrets, secretName } from './secrets.ts';
+import { extractSecrets, secretName, withoutSecrets } from './secrets.ts';
 
 /** One cluster as it is now. The object is replaced whenever anything of it changes. */
 export interface ClusterState extends Holder {
@@ -399,7 +399,7 @@ function prepare(present: Present, request: ChangeRequest, now: string): Prepare
     );
   }
   const applied = applyCalls(before?.cluster, request.calls);
-  if (!applied.ok) throw refuse(applied.problems, applied.reason);
+  if (!applied.ok) throw refuse(withoutSecrets(applied.problems), applied.reason);
   const document = applied.cluster && (before ? reconcile(before.cluster, applied.cluster) : applied.cluster);
   if (document && document.name !== request.cluster) throw refuse([nameMismatch(request.cluster, document.name)]);
   if (!document) return prepareDeletion(before, base);

@@ -79,9 +79,11 @@ const REDISTRIBUTE_METRIC = 100;
 function routeMap(cluster: Cluster, draining: boolean): string[] {
   return [
     '!',
-    ...cluster.vipnets.map(
-      (net, i) => `ip prefix-list VIPS seq ${(i + 1) * 5} ${draining ? 'deny' : 'permit'} ${net} ge 32 le 32`,
-    ),
+    ...cluster.vipnets.map((net, i) => {
+      // A range must be longer than its net: `ge 32` of a /32 is refused when the daemon starts.
+      const range = net.endsWith('/32') ? '' : ' ge 32 le 32';
+      return `ip prefix-list VIPS seq ${(i + 1) * 5} ${draining ? 'deny' : 'permit'} ${net}${range}`;
+    }),
     '!',
     'route-map VIP-OUT permit 10',
     ' match ip address prefix-list VIPS',

@@ -1,0 +1,152 @@
+/**
+ * No accepted text breaks out of its place: arbitrary text in every text field of the model is
+ * refused, or stands in the rendered files as (part of) one token, where a harmless text stood.
+ */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { errorsOf } from '../domain/problem.ts';
+import { checkCluster } from '../domain/edge/check.ts';
+import { emptyLipPlan, planLips } from '../domain/edge/lips.ts';
+import { Cluster } from '../domain/edge/model.ts';
+import { parseCluster } from '../domain/edge/read.ts';
+import { fullCluster, resolved } from '../domain/testing/clusters.ts';
+import { pathOf, placesOf, withKey, withValue } from '../domain/testing/walk.ts';
+import type { Place } from '../domain/testing/walk.ts';
+import { renderCluster } from './cluster.ts';
+import { readRelease } from './testing/releases.ts';
+
+/** Files of all LBs by path, but for the manifest, which is JSON. Undefined: the document is refused. */
+function filesOf(document: unknown): Map<string, string> | undefined {
+  const parsed = parseCluster(document);
+  if (!parsed.ok) return undefined;
+  const cluster = parsed.value;
+  const plan = planLips({ cluster, plan: emptyLipPlan, isTaken: () => false, now: '' });
+  if (errorsOf([...checkCluster(cluster), ...plan.problems]).length > 0) return undefined;
+  const result = renderCluster({ cluster, lips: plan.plan, addresses: resolved(cluster), ospfKey: cluster.ospf?.key });
+  if (!result.ok) throw new Error(`an accepted document does not render: ${JSON.stringify(result.problems)}`);
+  for (const release of result.releases) {
+    JSON.parse(release.manifest().text());
+    expect(readRelease(release).complaints).toEqual([]);
+  }
+  return new Map(
+    result.releases.flatMap((r, i) => r.files().map((f): [string, string] => [`${i}/${f.path}`, f.text()])),
+  );
+}
+
+/** Lines of tokens, as every reader of these files takes them apart. */
+function structure(text: string): string[][] {
+  return text.split(/[\n\r]/).map((line) => line.split(/\s+/));
+}
+
+const harmless = filesOf(fullCluster()) ?? new Map<string, string>();
+
+/** Whether files differ from the harmless ones only within the tokens that hold the harmless text. */
+function expectContained(files: Map<string, string>, from: string, to: string): void {
+  expect([...files.keys()].sort()).toEqual([...harmless.keys()].map((path) => path.replaceAll(from, to)).sort());
+  for (const [path, text] of harmless) {
+    const expected = structure(text).map((line) => line.map((token) => token.replaceAll(from, to)));
+    expect(structure(files.get(path.replaceAll(from, to)) ?? '')).toEqual(expected);
+  }
+}
+
+const nasty = fc.constantFrom(
+  '\n',
+  '\r',
+  '\r\n',
+  '\0',
+  '\t',
+  ' ',
+  '"',
+  "'",
+  '`',
+  '{',
+  '}',
+  '!',
+  '#',
+  ';',
+  '&',
+  '|',
+  '$(reboot)',
+  '${x}',
+  '\\',
+  '<',
+  '>',
+  '*',
+  '..',
+  '../',
+  '//',
+  '%0a',
+  '\u2028',
+  '\u0085',
+  '\u212A',
+  '\u202E',
+  '😀',
+  '路',
+  'include /etc/passwd',
+  '\n}\n',
+  ' {',
+  '-',
+  '.',
+  '_',
+  ':',
+);
+const anything = fc.oneof(
+  fc.string({ unit: 'binary' }),
+  fc.string(),
+  fc.array(fc.oneof(nasty, fc.string({ maxLength: 3 })), { maxLength: 4 }).map((p) => p.join('')),
+);
+
+/** Arbitrary text, alone or around a text that is accepted. */
+function textsAround(text: string): fc.Arbitrary<string> {
+  return fc.oneof(
+    anything,
+    anything.map((more) => text + more),
+    anything.map((more) => more + text),
+    fc.tuple(fc.nat({ max: text.length }), anything).map(([i, more]) => text.slice(0, i) + more + text.slice(i)),
+  );
+}
+
+const places = placesOf(Cluster, fullCluster()).filter((place) => place.kind !== 'object');
+const title = (place: Place) =>
+  place.kind === 'key' ? `the key ${JSON.stringify(place.text)} of ${pathOf(place.steps)}` : pathOf(place.steps);
+
+/** Texts of which many are accepted: what stands in a file, or names something. */
+const open = ['name', 'wstype', 'owner', 'path', 'host', 'hostname', 'key', 'device', 'innerdevice', 'idc'];
+
+describe('arbitrary text', () => {
+  test.each(places.map((place) => [title(place), place] as const))(
+    'in %s stays in its place, or is refused',
+    (_, place) => {
+      let accepted = 0;
+      fc.assert(
+        fc.property(textsAround(place.text), (text) => {
+          const document = with1(place, text);
+          const files = filesOf(document);
+          if (!files) return;
+          accepted++;
+          for (const content of files.values()) expect(content).not.toMatch(/[^\n\x20-\x7e]/);
+          if (!text.includes(place.text) && isShared(place)) return;
+          if (isShared(place)) expect(harmless.size).toBe(files.size);
+          else expectContained(files, place.text, text);
+        }),
+        { numRuns: 150 },
+      );
+      if (open.includes(String(place.steps.at(-1)))) expect(accepted).toBeGreaterThan(0);
+    },
+  );
+
+  test('is tried in every text field', () => {
+    expect(places.length).toBeGreaterThan(60);
+    for (const place of places) expect(filesOf(with1(place, 'two\nlines {'))).toBeUndefined();
+  });
+});
+
+function with1(place: Place, text: string): unknown {
+  if (place.kind === 'key') return withKey(fullCluster(), place.steps, [place.text, text]);
+  return withValue(fullCluster(), place.steps, text);
+}
+
+/** Whether the harmless text stands elsewhere too, so that it cannot be told apart in the files: values of addresses and words. */
+function isShared(place: Place): boolean {
+  return !open.includes(String(place.steps.at(-1)));
+}
