@@ -119,7 +119,7 @@ const vipCommands: Command[] = [
     options: [
       { flags: '--wstype <wstype>', help: 'business of the WSs' },
       { flags: '--ws <host...>', help: 'WSs' },
-      { flags: '--port <sport[:dport]...>', help: 'ports' },
+      { flags: '--port <port...>', help: 'ports, each SPORT or SPORT:DPORT' },
       { flags: '--owner <text>', help: 'who answers for it' },
       fileOption,
       ...common,

@@ -9,7 +9,7 @@ import type { Cluster } from '../../domain/edge/model.ts';
 import { diffCluster, isEmptyPatch } from '../../domain/edge/patch.ts';
 import { refuse, WeirError } from '../../domain/errors.ts';
 import type { Command, CommandContext, Output } from '../command.ts';
-import { changeOutput, dryRunOption, messageOption, noteWarnings, pathOf } from './shared.ts';
+import { changeLine, changeOutput, dryRunOption, messageOption, noteWarnings, pathOf } from './shared.ts';
 
 const fileOption = {
   flags: '-f, --file <file>',
@@ -25,18 +25,22 @@ const apply: Command = {
   async run(context) {
     const clusters = await clustersOf(context);
     const client = context.client();
+    const query = {
+      dryRun: context.options['dryRun'] === true ? true : undefined,
+      message: context.options['message'] as string | undefined,
+    };
     const results: ChangeResult[] = [];
-    for (const cluster of clusters) {
-      const { data } = await client.call<ChangeResult>(pathOf(cluster.name), {
-        method: 'PUT',
-        body: cluster,
-        query: {
-          dryRun: context.options['dryRun'] === true ? true : undefined,
-          message: context.options['message'] as string | undefined,
-        },
-      });
-      noteWarnings(context, data.warnings);
-      results.push(data);
+    try {
+      for (const cluster of clusters) {
+        const path = pathOf(cluster.name);
+        const { data } = await client.call<ChangeResult>(path, { method: 'PUT', body: cluster, query });
+        noteWarnings(context, data.warnings);
+        results.push(data);
+      }
+    } catch (thrown) {
+      // Those before it are made, and stay: standard output is for what is done as a whole.
+      for (const result of results) context.note(changeLine(result));
+      throw thrown;
     }
     return changeOutput(results);
   },

@@ -21,7 +21,8 @@ export function changeOutput(results: readonly ChangeResult[]): Output {
   return { data: results.length === 1 ? results[0] : results, text: results.map((r) => `${changeLine(r)}\n`).join('') };
 }
 
-function changeLine(result: ChangeResult): string {
+/** A change in one line, with what is next. */
+export function changeLine(result: ChangeResult): string {
   const name = `cluster ${result.cluster}`;
   if (!result.changed) return `${name}: unchanged at revision ${result.revision}`;
   if (result.deleted)
