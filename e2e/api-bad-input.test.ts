@@ -339,7 +339,7 @@ const bodies: Record<string, string> = {
   'fields that are deep': `{"name": ${deepList}, "ospf": ${deepObject}, "operations": ${deepList}, "to": ${deepList}, "lips": ${deepList}, "vip": ${deepList}, "lbs": ${deepObject}}`,
   'an operation that is deep': `{"operations": [{"op": "cluster.set", "set": {"ospf": ${deepObject}, "check": ${deepList}}}]}`,
   'a text of 5 MB': longText,
-  'a field of 5 MB': `{"name": ${longText}, "wstype": ${longText}, "hostname": ${longText}, "to": ${longText}, "address": ${longText}, "dport": ${longText}}`,
+  'a field of 5 MB': `{"name": ${longText}, "wstype": 1, "to": ${longText}}`,
   'a list of 200,000 numbers': manyNumbers,
   'a list of 30,000 objects': manyObjects,
   'a field that is a huge list': `{"operations": ${manyNumbers}, "lips": ${manyNumbers}, "lbs": ${manyNumbers}, "vip2ws": ${manyNumbers}, "wss": ${manyNumbers}}`,

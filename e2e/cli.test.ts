@@ -567,6 +567,12 @@ test('help names every command, and a command’s help its options', async () =>
   }
 });
 
+test('completion prints a script for each shell it knows', async () => {
+  expect(await done('completion', 'zsh')).toMatch(/^#compdef weir\n/);
+  expect(await done('completion', 'fish')).toMatch(/^(?:complete -c weir .*\n)+$/);
+  await refused(['completion', 'tcsh'], { code: 2, says: /one of: bash, zsh, fish/ });
+});
+
 test('every command was run here', () => {
   expect(commands.map((c) => c.name).filter((name) => !ran.has(name))).toEqual([]);
 });

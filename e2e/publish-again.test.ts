@@ -105,7 +105,7 @@ describe.skipIf(noHosts)(title('publishing again'), () => {
 
   describe('of a live release that somebody changed', () => {
     const damages = {
-      'a changed file': 'echo "! mine" >>keepalived/vips/*.1.conf',
+      'a changed file': 'for file in keepalived/vips/*.1.conf; do echo "! mine" >>"$file"; done',
       'a missing file': 'rm keepalived/vips/*.1.conf',
       'an extra file': 'echo x >keepalived/vips/extra.conf',
       'an extra file with an odd name': `touch 'keepalived/vips/a b"$(x)[.conf'`,

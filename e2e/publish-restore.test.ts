@@ -31,7 +31,7 @@ const byHand = {
 
 describe.skipIf(noHosts)(title('taking over a machine and giving it back'), () => {
   const cluster = clusterOf(1, { lbs: 12, vips: 2 });
-  const shown = ['/etc/keepalived', '/etc/quagga', '/usr/local'];
+  const shown = ['/etc/keepalived', '/etc/quagga', '/usr/local/etc'];
   let edge: Edge;
   let used = 0;
 

@@ -63,7 +63,7 @@ const bad: Record<string, { code: string; texts: readonly string[] }> = {
       '\u212Aey',
       'ſ',
       'a\n',
-      `${'a.'.repeat(127)}`,
+      'a.'.repeat(127),
     ],
   },
   interface: {

@@ -257,6 +257,31 @@ describe('a rule', () => {
   });
 });
 
+describe('at the limit', () => {
+  test.each<[what: string, change: (d: Draft) => void]>([
+    ['a quorum of the whole weight', (d) => (d.vip.quorum = 110)],
+    ['a dead interval one longer than hello', (d) => (d.ospf = { hello: 11 })],
+    ['the longest persistence', (d) => (d.port.persistence_timeout = 99_999)],
+    ['ports 1 and 65535', (d) => d.put(d.port, { sport: 65_535, dport: 1 })],
+    ['4096 LIPs', (d) => (d.lb.lips = ['10.8.0.0-10.8.15.255'])],
+    [
+      'an address of /31 and of /32',
+      (d) => d.put(d.lb, { extranetmask: '255.255.255.254', extragateway: '60.29.246.187' }),
+    ],
+    ['the first and last LIP of a subnet', (d) => (d.lb.lips = ['10.0.19.227-254'])],
+    ['the first and last VIP of a net', (d) => (d.vip.vip = '60.28.208.127')],
+    ['an LIP beside the address of a WS', (d) => (d.lb.lips = ['10.1.0.4-9'])],
+    [
+      'the same WS behind two VIPs',
+      (d) => d.add({ wss: ['ws1.room1'], wsattrs: { 'ws1.room1': { address: '10.1.0.1' } } }),
+    ],
+    ['a retry of an http check', (d) => (d.port.check = { type: 'http', retry: 3 })],
+    ['no LBs and no VIPs', (d) => d.put(d, { lbinfos: [], vip2ws: [] })],
+  ])('%s is accepted', (_, change) => {
+    expect(errorsOf(problemsOf(drafted(change)))).toEqual([]);
+  });
+});
+
 /** Every problem says what is wrong and what to do, each on one line. */
 function expectTexts(problems: readonly Problem[]): void {
   for (const { message, hint } of problems) {
@@ -355,6 +380,19 @@ describe('checking', () => {
         expect(checkCluster(mixed)).toEqual(checkCluster(structuredClone(mixed)));
       }),
     );
+  });
+
+  test('the same parts within another cluster looks at what of it matters to them', () => {
+    const cluster = fullCluster();
+    const codes = (changes: Partial<Cluster>) => errorsOf(checkCluster({ ...cluster, ...changes })).map((p) => p.code);
+    expect(codes({})).toEqual([]);
+    expect(codes({ vipnets: ['10.0.0.0/8'] })).toEqual(['vip_outside_vipnets']);
+    expect(codes({ ospf: { announce: 'redistribute' } })).toEqual(['degrade_needs_network']);
+    expect(codes({ type: 'internal' })).toEqual(['ospfnet_mismatch', 'ospfnet_mismatch']);
+    const plain = { ...cluster, lbinfos: cluster.lbinfos.map(({ device: _device, ...lb }) => lb) };
+    expect(errorsOf(checkCluster(plain))).toEqual([]);
+    expect(errorsOf(checkCluster({ ...plain, device: 'em4' })).map((p) => p.code)).toEqual(['duplicate_device']);
+    expect(codes({})).toEqual([]);
   });
 
   test('a document at the limits of size takes no square of them', () => {

@@ -52,7 +52,7 @@ describe('a refused claim', () => {
     ['lbinfos[0].extraip', 'address_claimed', byExtra, other('VIP')],
     ['lbinfos[0].lips', 'address_claimed', byLip, other('LIP of LB x')],
     ['', 'address_claimed', { key: 'ip:10.99.0.1', cluster: 'c', what: 'LIP of LB lb2' }, other('LIP of LB x')],
-  ])('at %j is %s, and says who holds it', (path, code, wanted, holder) => {
+  ])('at %j is %s, and says who holds it', (path, code, ...[wanted, holder]) => {
     const problem = claimProblem(cluster, wanted, holder);
     expect(problem).toMatchObject({ path, code, severity: 'error' });
     expect(problem.message).toContain('cluster other');

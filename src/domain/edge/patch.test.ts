@@ -39,7 +39,7 @@ function reordered<T>(value: T): T {
   if (value === null || typeof value !== 'object') return value;
   return Object.fromEntries(
     Object.entries(value)
-      .reverse()
+      .toReversed()
       .map(([k, v]) => [k, reordered(v)]),
   ) as T;
 }
@@ -170,7 +170,7 @@ describe('a digest', () => {
   test('differs where only the order of parts, or one field deep inside, does', () => {
     const a = fullCluster();
     const changed = structuredClone(a);
-    (changed.vip2ws[0]?.ports[0] as { dport: number }).dport = 8;
+    for (const vip of changed.vip2ws) for (const port of vip.ports) port.dport = 8;
     const digests = [
       a,
       changed,

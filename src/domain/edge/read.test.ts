@@ -172,7 +172,9 @@ describe('text', () => {
   });
 
   test('cannot grow without bounds by YAML aliases, nor hold itself', () => {
-    const levels = [...'bcdefgh'].map((key, i) => `${key}: &${key} [${Array(9).fill(`*${'abcdefg'[i]}`).join(', ')}]`);
+    const levels = Array.from('bcdefgh', (key) => key).map(
+      (key, i) => `${key}: &${key} [${Array(9).fill(`*${'abcdefg'[i]}`).join(', ')}]`,
+    );
     const bomb = `a: &a [x, x, x, x, x, x, x, x, x]\n${levels.join('\n')}\n`;
     expect(parseDocument(bomb).errors).toEqual([]);
     expect(found(readClusters(bomb))).toEqual([' unreadable']);

@@ -25,7 +25,7 @@ interface Shape {
 
 /** All objects, texts and free keys of a document, in its order. */
 export function placesOf(schema: TSchema, document: unknown): Place[] {
-  return [...walk(schema as Shape, document, [])];
+  return [...walk(schema, document, [])];
 }
 
 function* walk(shape: Shape, value: unknown, steps: Steps): Generator<Place> {
@@ -47,7 +47,7 @@ function* walk(shape: Shape, value: unknown, steps: Steps): Generator<Place> {
 
 /** Every field that a schema knows, as `vip2ws[].ports[].sport`. */
 export function fieldsOf(schema: TSchema): string[] {
-  return [...fields(schema as Shape, '')];
+  return [...fields(schema, '')];
 }
 
 function* fields(shape: Shape, path: string): Generator<string> {

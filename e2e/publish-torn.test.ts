@@ -1,0 +1,233 @@
+/**
+ * What a keepalived that starts or reloads reads is one whole release at every instant, also where the remote
+ * shell is killed: a process on the machine reads as keepalived does, as fast as it can, and tells what it saw.
+ */
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { openSsh } from '../src/remote/ssh.ts';
+import { openTestHosts } from '../src/remote/test-hosts.ts';
+import type { TestHosts } from '../src/remote/test-hosts.ts';
+import type { Release } from '../src/render/cluster.ts';
+import { makeKillable, publisherTo, releaseOf, withoutSsh } from '../src/publish/testing.ts';
+import type { Publisher } from '../src/publish/testing.ts';
+import { clusterOf, noHosts, title } from './testing/edge.ts';
+import type { TestHost } from './testing/edge.ts';
+import { isThere, livePaths, lookAtContent, read, sh } from './testing/machine.ts';
+import { watchConfig, wholeOf } from './testing/watcher.ts';
+import type { Watched } from './testing/watcher.ts';
+
+const VIPS = 60;
+/** Where publications are many. */
+const FEW_VIPS = 12;
+/** WEIR_TEST_KILLS=1000 for a long run. */
+const kills = Number(process.env['WEIR_TEST_KILLS'] ?? 40);
+
+/** Two releases that differ in every VIP file and in a routing file, and how the watcher names them. */
+interface Two {
+  a: Release;
+  b: Release;
+  whole: string[];
+}
+
+function twoReleases(vips: number): Two {
+  const release = (marker: string, cost: number) =>
+    releaseOf({ ...clusterOf(1, { lbs: 1, vips, marker }), ospf: { cost } });
+  return { a: release('/a', 10), b: release('/b', 20), whole: [`${2 * vips} /a`, `${2 * vips} /b`] };
+}
+
+const many = twoReleases(VIPS);
+const few = twoReleases(FEW_VIPS);
+
+const byHand = `
+  mkdir -p /etc/keepalived
+  for n in 1 2 3 4 5; do
+    echo "include part$n.conf"
+    printf 'virtual_server group old%s {\n    path /old\n}\n' "$n" >/etc/keepalived/part$n.conf
+  done >/etc/keepalived/keepalived.conf
+  echo 'hostname old' >/usr/local/etc/zebra.conf
+  echo '! old' >/usr/local/etc/ospfd.conf`;
+const handWritten = { services: '5 /old', routing: ['hostname old\n', '! old\n'].map(wholeOf) };
+
+describe.skipIf(noHosts)(title('a reader of the configuration'), () => {
+  let hosts: TestHosts;
+  let host: TestHost;
+  let to: Publisher;
+  let used = 0;
+
+  beforeAll(async () => {
+    hosts = await openTestHosts();
+  });
+  afterAll(() => hosts?.close());
+  beforeEach(async () => {
+    used += 1;
+    host = await hosts.start(`lb${used}.room1`);
+    to = publisherTo(openSsh({ configFile: hosts.configFile }), host.name);
+  });
+
+  async function publish(next: Release | undefined): Promise<void> {
+    const { state, message, step } = await to.publish(next);
+    expect({ state, message, step }).toMatchObject({ state: next ? 'published' : 'restored', message: '' });
+  }
+
+  /** Whole files only; services of one whole configuration only. */
+  function expectWhole(seen: Watched, { a, b, whole }: Two, before: { services: string; routing: string[] }[] = []): void {
+    expect([...whole, ...before.map((o) => o.services)]).toEqual(expect.arrayContaining(seen.services));
+    for (const name of ['zebra', 'ospfd'] as const) {
+      const files = [a, b].map((r) => wholeOf(textOf(r, `routing/${name}.conf`)));
+      expect([...files, ...before.flatMap((o) => o.routing)]).toEqual(expect.arrayContaining(seen[name]));
+    }
+  }
+
+  test('sees one whole release while publications alternate', { timeout: 60_000 }, async () => {
+    const { a, b, whole } = many;
+    await publish(a);
+    const watcher = await watchConfig(host);
+    for (let round = 0; round < 15; round += 1) {
+      await publish(b);
+      await publish(a);
+    }
+    const seen = await watcher.stop();
+    expectWhole(seen, many);
+    expect(seen.services).toEqual(whole);
+    expect(seen.reads).toBeGreaterThan(100);
+  });
+
+  test('sees the files of before or a whole release over take-overs and restores', { timeout: 60_000 }, async () => {
+    await sh(host, byHand);
+    const watcher = await watchConfig(host);
+    for (let round = 0; round < 8; round += 1) {
+      await publish(round % 2 === 0 ? many.a : many.b);
+      await publish(undefined);
+    }
+    const seen = await watcher.stop();
+    expectWhole(seen, many, [handWritten]);
+    expect(seen.services).toEqual([...many.whole, handWritten.services]);
+  });
+
+  test('sees one whole release while the live one is repaired', { timeout: 60_000 }, async () => {
+    const { a, b } = many;
+    await publish(a);
+    const watcher = await watchConfig(host);
+    for (let round = 0; round < 5; round += 1) {
+      await sh(host, 'echo "! mine" >>/etc/weir/current/keepalived/vips/172.17.0.1.conf');
+      expect((await to.publish(a, { overwrite: true })).state).toBe('published');
+      await sh(host, 'touch /etc/weir/current/keepalived/extra');
+      expect((await to.publish(b, { overwrite: true })).state).toBe('published');
+      await publish(a);
+    }
+    expectWhole(await watcher.stop(), many);
+  });
+
+  describe('and a remote shell that is killed', () => {
+    test('at every program in turn: whole releases, and the next publication succeeds', { timeout: 120_000 }, async () => {
+      const { a, b } = few;
+      const killing = await makeKillable(host);
+      to = publisherTo(withoutSsh(host, hosts.directory), host.name);
+      await publish(a);
+      await publish(b);
+      const watcher = await watchConfig(host);
+      let dead = true;
+      let at = 0;
+      // Ends with the first publication that needs fewer programs than that and lives.
+      while (dead) {
+        at += 1;
+        const next = at % 2 === 0 ? a : b;
+        killing.arm(at, at % 4 === 0 ? 'run' : 'skip');
+        dead = (await to.publish(next)).state === 'failed';
+        killing.arm(0, 'run');
+        expect((await to.publish(next)).state, `after a kill at program ${at}`).toMatch(/published|unchanged/);
+        expect(read(host, '/usr/local/etc/ospfd.conf')).toBe(textOf(next, 'routing/ospfd.conf'));
+      }
+      expect(at).toBeGreaterThan(15);
+      expectWhole(await watcher.stop(), few);
+      await expectTidy();
+    });
+
+    test('at every program of a first publication: what was there before can still be put back', { timeout: 120_000 }, async () => {
+      const { a, b } = few;
+      const killing = await makeKillable(host);
+      to = publisherTo(withoutSsh(host, hosts.directory), host.name);
+      await sh(host, byHand);
+      const before = lookAtContent(host, '/etc/keepalived', '/usr/local/etc');
+      const watcher = await watchConfig(host);
+      let dead = true;
+      for (let at = 1; dead; at += 1) {
+        killing.arm(at, at % 4 === 0 ? 'run' : 'skip');
+        dead = (await to.publish(at % 3 === 0 ? b : a)).state === 'failed';
+        killing.arm(0, 'run');
+        // Now and then the operator gives up at once.
+        if (at % 4 !== 0) expect((await to.publish(a)).state, `after a kill at program ${at}`).toMatch(/published|unchanged/);
+        expect((await to.publish(undefined)).state).toMatch(/restored|unchanged/);
+        expect(lookAtContent(host, '/etc/keepalived', '/usr/local/etc'), `after a kill at program ${at}`).toEqual(before);
+      }
+      expectWhole(await watcher.stop(), few, [handWritten]);
+    });
+
+    test('at every program of a restore: the next restore succeeds, and so does the next publication', { timeout: 120_000 }, async () => {
+      const { a, b } = few;
+      const killing = await makeKillable(host);
+      to = publisherTo(withoutSsh(host, hosts.directory), host.name);
+      await sh(host, byHand);
+      const before = lookAtContent(host, '/etc/keepalived', '/usr/local/etc');
+      const watcher = await watchConfig(host);
+      let dead = true;
+      for (let at = 1; dead; at += 1) {
+        await publish(a);
+        killing.arm(at, at % 4 === 0 ? 'run' : 'skip');
+        dead = (await to.publish(undefined)).state === 'failed';
+        killing.arm(0, 'run');
+        if (at % 2 === 0) expect((await to.publish(b)).state, `after a kill at program ${at}`).toMatch(/published|unchanged/);
+        expect((await to.publish(undefined)).state).toMatch(/restored|unchanged/);
+        expect(lookAtContent(host, '/etc/keepalived', '/usr/local/etc'), `after a kill at program ${at}`).toEqual(before);
+      }
+      expectWhole(await watcher.stop(), few, [handWritten]);
+    });
+
+    test(`at ${kills} random instants`, { timeout: 60_000 + kills * 2000 }, async () => {
+      const { a, b } = few;
+      await publish(a);
+      const watcher = await watchConfig(host);
+      const start = performance.now();
+      await publish(b);
+      const usual = performance.now() - start;
+      for (let n = 0; n < kills; n += 1) {
+        const next = n % 2 === 0 ? a : b;
+        const killer = host.exec(['perl', '-e', killAfter, String((usual * Math.random()) / 1000)]);
+        await to.publish(next);
+        expect((await killer).code).toBe(0);
+        expect((await to.publish(next)).state).toMatch(/published|unchanged/);
+      }
+      expectWhole(await watcher.stop(), few);
+      await expectTidy();
+    });
+
+    /** Nothing is left of what was killed. */
+    async function expectTidy(): Promise<void> {
+      const left = await sh(host, 'ls -A /etc/weir /etc/weir/releases /etc/keepalived /usr/local/etc');
+      expect(left).not.toMatch(/weir-(new|old)|\.(new|stage|backup|restored)/);
+      for (const path of livePaths) expect(isThere(host, path)).toBe(true);
+    }
+  });
+});
+
+function textOf(of: Release, path: string): string {
+  return of.files().find((f) => f.path === path)?.text() ?? '';
+}
+
+/** Waits for a shell that publishes, then some seconds, and kills it. One that is gone by then is as well. */
+const killAfter = String.raw`
+use strict;
+my ($seconds) = @ARGV;
+my $found;
+for (1 .. 20000) {
+  for my $file (glob '/proc/[0-9]*/cmdline') {
+    open(my $in, '<', $file) or next;
+    local $/; my $text = <$in> // '';
+    ($found) = $file =~ m{(\d+)} if $text =~ m{^sh\0-c\0} && $text =~ m{etc=/etc/weir};
+  }
+  last if $found;
+  select undef, undef, undef, 0.002;
+}
+exit 1 unless $found;
+select undef, undef, undef, $seconds;
+kill 9, $found;
+`;

@@ -1,0 +1,111 @@
+/**
+ * Publishing straight to a test host, without a server, and a host whose remote shell is killed at a command
+ * of one's choice. Only tests import it.
+ */
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Cluster } from '../domain/edge/model.ts';
+import type { Remote } from '../remote/port.ts';
+import { openSsh } from '../remote/ssh.ts';
+import type { TestHost } from '../remote/test-hosts.ts';
+import type { Release } from '../render/cluster.ts';
+import { rendered } from '../render/testing/releases.ts';
+import { publishToLb } from './publish-lb.ts';
+import type { LbOutcome, PublishLb, PublishStep } from './publish-lb.ts';
+
+/** The release of a cluster's only LB. */
+export function releaseOf(cluster: Cluster): Release {
+  const [release] = rendered(cluster);
+  if (!release) throw new Error('the cluster has no LB');
+  return release;
+}
+
+export interface Publisher {
+  publish(release: Release | undefined, options?: Partial<PublishLb>): Promise<LbOutcome & { steps: PublishStep[] }>;
+}
+
+/** Publishes with growing fencing numbers; knows every release that it was ever given. */
+export function publisherTo(remote: Remote, host: string): Publisher {
+  const known = new Map<string, Release>();
+  let fence = 0;
+  return {
+    async publish(release, options = {}) {
+      const steps: PublishStep[] = [];
+      const outcome = await publishToLb({
+        remote,
+        target: { host },
+        sudo: false,
+        fence: ++fence,
+        ...(release ? { release } : {}),
+        known: (id) => known.get(id),
+        overwrite: false,
+        timeoutMs: 60_000,
+        onStep: (step) => steps.push(step),
+        ...options,
+      });
+      if (release) known.set(release.id, release);
+      return { ...outcome, steps };
+    },
+  };
+}
+
+/**
+ * Runs commands on a host as sshd would, in a session of their own, without the handshake: for tests that publish
+ * hundreds of times. The folder takes a program that stands in the place of ssh.
+ */
+export function withoutSsh(host: TestHost, folder: string): Remote {
+  const program = join(folder, `into-${host.name}`);
+  const enter = `nsenter --target ${host.pid} --mount --net --pid --uts --ipc -- setsid --wait`;
+  writeFileSync(program, `#!/bin/sh\nfor command; do :; done\ncd /\nexec ${enter} sh -c "$command"\n`, { mode: 0o755 });
+  return openSsh({ program });
+}
+
+/** Every program that the script runs on its way, but those that are built into some shells. */
+const programs = [
+  'awk', 'cat', 'chmod', 'chown', 'cmp', 'cp', 'date', 'find', 'flock', 'grep', 'id', 'keepalived', 'ln', 'ls',
+  'mkdir', 'mv', 'readlink', 'rm', 'rmdir', 'sed', 'sha256sum', 'sync', 'tar', 'touch', 'xargs',
+] as const; // prettier-ignore
+
+/**
+ * Stands in the place of each program. At the chosen call it kills the session's first process, which is the
+ * remote shell, from inside the host; the program is then left out or still runs, as an orphan.
+ */
+const wrapper = `#!/bin/sh
+PATH=/usr/bin:/bin:/usr/sbin:/sbin
+count=0
+read -r count </run/kill/count
+count=$((count + 1))
+echo "$count" >/run/kill/count
+at= how=
+read -r at how </run/kill/at
+if [ "$count" = "$at" ]; then
+  read -r _ _ _ _ _ session _ </proc/self/stat
+  kill -9 "$session"
+  [ "$how" = run ] || exit 137
+fi
+exec "\${0##*/}" "$@"
+`;
+
+export interface Killing {
+  /** The next publication dies at its nth program, counted from 1, which still runs or does not. */
+  arm(at: number, how: 'run' | 'skip'): void;
+  disarm(): void;
+}
+
+export async function makeKillable(host: TestHost): Promise<Killing> {
+  const script = 'mkdir -p /run/kill /usr/local/sbin; cat >/run/kill/wrapper; chmod 755 /run/kill/wrapper; for name; do ln -sf /run/kill/wrapper "/usr/local/sbin/$name"; done';
+  const { code, stderr } = await host.exec(['/bin/sh', '-c', script, 'sh', ...programs], { input: wrapper });
+  if (code !== 0) throw new Error(stderr);
+  const file = (name: string) => join(host.root, 'run/kill', name);
+  const arm = (line: string) => {
+    writeFileSync(file('count'), '0\n');
+    writeFileSync(file('at'), `${line}\n`);
+  };
+  arm('0 run');
+  return {
+    arm: (at, how) => arm(`${at} ${how}`),
+    disarm() {
+      for (const name of programs) rmSync(join(host.root, 'usr/local/sbin', name), { force: true });
+    },
+  };
+}
