@@ -12,7 +12,7 @@ import pLimit from 'p-limit';
 import { pino } from 'pino';
 import { createClient } from '../src/client/client.ts';
 import type { PublicationView } from '../src/contract/schemas.ts';
-import { startServer } from '../src/main.ts';
+import { startServer } from '../src/server.ts';
 import { openTestHosts, whyNoTestHosts } from '../src/remote/test-hosts.ts';
 import type { TestHost } from '../src/remote/test-hosts.ts';
 import { readSettings } from '../src/settings.ts';

@@ -430,6 +430,22 @@ describe('rollback', () => {
   });
 });
 
+test('what a deleted cluster held and mentioned can be had by others', async () => {
+  const [a, b] = [++last, ++last];
+  await create(server, clusterOf(a));
+  const gateway = lbOf(a, 1).internalgateway;
+  const taking = clusterOf(b, { lbinfos: [lbOf(b, 1, { lips: [gateway] })] });
+  expectProblem(await post(server, '/clusters', taking), { status: 409, code: 'address_claimed' });
+  expectProblem(await post(server, '/clusters', clusterOf(a, { name: `cluster-${b}` })), {
+    status: 409,
+    code: 'claimed',
+  });
+  expectDone(await v1(server, at(a), { method: 'DELETE' }));
+  expectDone(await post(server, '/clusters', taking));
+  expectDone(await v1(server, at(b), { method: 'DELETE' }));
+  expectDone(await post(server, '/clusters', clusterOf(a, { name: `cluster-${b}` })));
+});
+
 describe('LIPs', () => {
   interface Lips {
     lbs: Record<string, string[]>;

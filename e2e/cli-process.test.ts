@@ -16,10 +16,10 @@ let folder: string;
 
 beforeAll(async () => {
   server = await startTestServer({ hosts: seedHosts });
-  await create(
-    server,
-    clusterOf(1, { vip2ws: [...Array(200).keys()].map((i) => vipOf(1, i + 1, { owner: 'x'.repeat(150) })) }),
-  );
+  // More than a pipe holds, once it is listed.
+  const domains = [...Array(20).keys()].map((i) => `${'d'.repeat(60)}.${i}.example`);
+  const vip2ws = [...Array(200).keys()].map((i) => vipOf(1, i + 1, { domains }));
+  await create(server, clusterOf(1, { vip2ws }));
   folder = await mkdtemp(join(tmpdir(), 'weir-process-'));
   await writeFile(join(folder, 'seed.txt'), seedText);
   // What bin/weir is, without a build.

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { createClient } from '../src/client/client.ts';
 import type { Client } from '../src/client/client.ts';
-import { startServer } from '../src/main.ts';
+import { startServer } from '../src/server.ts';
 import { readSettings } from '../src/settings.ts';
 
 export interface TestServer {

@@ -23,7 +23,7 @@ const violations = [
   ['src/client/planted.ts', "import { openState } from '../store/state.ts';"],
   ['src/cli/planted.ts', "import { openState } from '../store/state.ts';"],
   ['src/cli/commands/planted.ts', "import { readSettings } from '../../settings.ts';"],
-  ['src/api/planted.ts', "import { startServer } from '../main.ts';"],
+  ['src/api/planted.ts', "import { startServer } from '../server.ts';"],
 ] as const;
 
 describe('the layers of src/', () => {

@@ -142,9 +142,13 @@ describe.skipIf(noHosts)(title('publishing again'), () => {
         const done = await publish(name, { overwrite: true });
         expect(done.state).toBe('published');
         expect(done.warnings.join()).toContain('were changed by hand and are replaced');
-        expect(readLive(host)).toMatchObject({ complaints: [], services: wantedOf(clusterOf(used, { lbs: 1, vips: 4 })) });
+        expect(readLive(host)).toMatchObject({
+          complaints: [],
+          services: wantedOf(clusterOf(used, { lbs: 1, vips: 4 })),
+        });
         const copy = (await sh(host, 'ls -d /etc/weir/edited/*')).trim();
-        const inCopy = (at: string) => Object.values(look(host, at)).map(({ type, content, mode }) => [type, content, mode]);
+        const inCopy = (at: string) =>
+          Object.values(look(host, at)).map(({ type, content, mode }) => [type, content, mode]);
         expect(inCopy(copy)).toEqual(inCopy(folder));
         expect((await publish(name)).state).toBe('unchanged');
       });

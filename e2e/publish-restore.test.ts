@@ -71,7 +71,10 @@ describe.skipIf(noHosts)(title('taking over a machine and giving it back'), () =
 
   test('routing files keep the owner that they had, also behind a link', async () => {
     const host = await nextHost();
-    await sh(host, `${byHand['links to files elsewhere, relative and absolute']}; chown -h 5:5 /usr/local/etc/zebra.conf`);
+    await sh(
+      host,
+      `${byHand['links to files elsewhere, relative and absolute']}; chown -h 5:5 /usr/local/etc/zebra.conf`,
+    );
     await publish(host);
     expect(look(host, zebra)[zebra]).toMatchObject({ mode: '0640', owner: '92:93' });
   });
@@ -81,7 +84,8 @@ describe.skipIf(noHosts)(title('taking over a machine and giving it back'), () =
     await sh(host, 'echo "quagga:x:4321:4322::/run:/bin/false" >>/etc/passwd; echo "quagga:x:4322:" >>/etc/group');
     await sh(host, 'chgrp 50 /usr/local/etc; chmod 2775 /usr/local/etc /etc');
     await publish(host);
-    for (const path of [zebra, ospfd]) expect(look(host, path)[path]).toMatchObject({ mode: '0640', owner: '4321:4322' });
+    for (const path of [zebra, ospfd])
+      expect(look(host, path)[path]).toMatchObject({ mode: '0640', owner: '4321:4322' });
     expect(look(host, conf)[conf]).toMatchObject({ mode: '0644', owner: '0:0' });
   });
 

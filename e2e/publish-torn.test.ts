@@ -69,7 +69,11 @@ describe.skipIf(noHosts)(title('a reader of the configuration'), () => {
   }
 
   /** Whole files only; services of one whole configuration only. */
-  function expectWhole(seen: Watched, { a, b, whole }: Two, before: { services: string; routing: string[] }[] = []): void {
+  function expectWhole(
+    seen: Watched,
+    { a, b, whole }: Two,
+    before: { services: string; routing: string[] }[] = [],
+  ): void {
     expect([...whole, ...before.map((o) => o.services)]).toEqual(expect.arrayContaining(seen.services));
     for (const name of ['zebra', 'ospfd'] as const) {
       const files = [a, b].map((r) => wholeOf(textOf(r, `routing/${name}.conf`)));
@@ -118,69 +122,87 @@ describe.skipIf(noHosts)(title('a reader of the configuration'), () => {
   });
 
   describe('and a remote shell that is killed', () => {
-    test('at every program in turn: whole releases, and the next publication succeeds', { timeout: 120_000 }, async () => {
-      const { a, b } = few;
-      const killing = await makeKillable(host);
-      to = publisherTo(withoutSsh(host, hosts.directory), host.name);
-      await publish(a);
-      await publish(b);
-      const watcher = await watchConfig(host);
-      let dead = true;
-      let at = 0;
-      // Ends with the first publication that needs fewer programs than that and lives.
-      while (dead) {
-        at += 1;
-        const next = at % 2 === 0 ? a : b;
-        killing.arm(at, at % 4 === 0 ? 'run' : 'skip');
-        dead = (await to.publish(next)).state === 'failed';
-        killing.arm(0, 'run');
-        expect((await to.publish(next)).state, `after a kill at program ${at}`).toMatch(/published|unchanged/);
-        expect(read(host, '/usr/local/etc/ospfd.conf')).toBe(textOf(next, 'routing/ospfd.conf'));
-      }
-      expect(at).toBeGreaterThan(15);
-      expectWhole(await watcher.stop(), few);
-      await expectTidy();
-    });
-
-    test('at every program of a first publication: what was there before can still be put back', { timeout: 120_000 }, async () => {
-      const { a, b } = few;
-      const killing = await makeKillable(host);
-      to = publisherTo(withoutSsh(host, hosts.directory), host.name);
-      await sh(host, byHand);
-      const before = lookAtContent(host, '/etc/keepalived', '/usr/local/etc');
-      const watcher = await watchConfig(host);
-      let dead = true;
-      for (let at = 1; dead; at += 1) {
-        killing.arm(at, at % 4 === 0 ? 'run' : 'skip');
-        dead = (await to.publish(at % 3 === 0 ? b : a)).state === 'failed';
-        killing.arm(0, 'run');
-        // Now and then the operator gives up at once.
-        if (at % 4 !== 0) expect((await to.publish(a)).state, `after a kill at program ${at}`).toMatch(/published|unchanged/);
-        expect((await to.publish(undefined)).state).toMatch(/restored|unchanged/);
-        expect(lookAtContent(host, '/etc/keepalived', '/usr/local/etc'), `after a kill at program ${at}`).toEqual(before);
-      }
-      expectWhole(await watcher.stop(), few, [handWritten]);
-    });
-
-    test('at every program of a restore: the next restore succeeds, and so does the next publication', { timeout: 120_000 }, async () => {
-      const { a, b } = few;
-      const killing = await makeKillable(host);
-      to = publisherTo(withoutSsh(host, hosts.directory), host.name);
-      await sh(host, byHand);
-      const before = lookAtContent(host, '/etc/keepalived', '/usr/local/etc');
-      const watcher = await watchConfig(host);
-      let dead = true;
-      for (let at = 1; dead; at += 1) {
+    test(
+      'at every program in turn: whole releases, and the next publication succeeds',
+      { timeout: 120_000 },
+      async () => {
+        const { a, b } = few;
+        const killing = await makeKillable(host);
+        to = publisherTo(withoutSsh(host, hosts.directory), host.name);
         await publish(a);
-        killing.arm(at, at % 4 === 0 ? 'run' : 'skip');
-        dead = (await to.publish(undefined)).state === 'failed';
-        killing.arm(0, 'run');
-        if (at % 2 === 0) expect((await to.publish(b)).state, `after a kill at program ${at}`).toMatch(/published|unchanged/);
-        expect((await to.publish(undefined)).state).toMatch(/restored|unchanged/);
-        expect(lookAtContent(host, '/etc/keepalived', '/usr/local/etc'), `after a kill at program ${at}`).toEqual(before);
-      }
-      expectWhole(await watcher.stop(), few, [handWritten]);
-    });
+        await publish(b);
+        const watcher = await watchConfig(host);
+        let dead = true;
+        let at = 0;
+        // Ends with the first publication that needs fewer programs than that and lives.
+        while (dead) {
+          at += 1;
+          const next = at % 2 === 0 ? a : b;
+          killing.arm(at, at % 4 === 0 ? 'run' : 'skip');
+          dead = (await to.publish(next)).state === 'failed';
+          killing.arm(0, 'run');
+          expect((await to.publish(next)).state, `after a kill at program ${at}`).toMatch(/published|unchanged/);
+          expect(read(host, '/usr/local/etc/ospfd.conf')).toBe(textOf(next, 'routing/ospfd.conf'));
+        }
+        expect(at).toBeGreaterThan(15);
+        expectWhole(await watcher.stop(), few);
+        await expectTidy();
+      },
+    );
+
+    test(
+      'at every program of a first publication: what was there before can still be put back',
+      { timeout: 120_000 },
+      async () => {
+        const { a, b } = few;
+        const killing = await makeKillable(host);
+        to = publisherTo(withoutSsh(host, hosts.directory), host.name);
+        await sh(host, byHand);
+        const before = lookAtContent(host, '/etc/keepalived', '/usr/local/etc');
+        const watcher = await watchConfig(host);
+        let dead = true;
+        for (let at = 1; dead; at += 1) {
+          killing.arm(at, at % 4 === 0 ? 'run' : 'skip');
+          dead = (await to.publish(at % 3 === 0 ? b : a)).state === 'failed';
+          killing.arm(0, 'run');
+          // Now and then the operator gives up at once.
+          if (at % 4 !== 0)
+            expect((await to.publish(a)).state, `after a kill at program ${at}`).toMatch(/published|unchanged/);
+          expect((await to.publish(undefined)).state).toMatch(/restored|unchanged/);
+          expect(lookAtContent(host, '/etc/keepalived', '/usr/local/etc'), `after a kill at program ${at}`).toEqual(
+            before,
+          );
+        }
+        expectWhole(await watcher.stop(), few, [handWritten]);
+      },
+    );
+
+    test(
+      'at every program of a restore: the next restore succeeds, and so does the next publication',
+      { timeout: 120_000 },
+      async () => {
+        const { a, b } = few;
+        const killing = await makeKillable(host);
+        to = publisherTo(withoutSsh(host, hosts.directory), host.name);
+        await sh(host, byHand);
+        const before = lookAtContent(host, '/etc/keepalived', '/usr/local/etc');
+        const watcher = await watchConfig(host);
+        let dead = true;
+        for (let at = 1; dead; at += 1) {
+          await publish(a);
+          killing.arm(at, at % 4 === 0 ? 'run' : 'skip');
+          dead = (await to.publish(undefined)).state === 'failed';
+          killing.arm(0, 'run');
+          if (at % 2 === 0)
+            expect((await to.publish(b)).state, `after a kill at program ${at}`).toMatch(/published|unchanged/);
+          expect((await to.publish(undefined)).state).toMatch(/restored|unchanged/);
+          expect(lookAtContent(host, '/etc/keepalived', '/usr/local/etc'), `after a kill at program ${at}`).toEqual(
+            before,
+          );
+        }
+        expectWhole(await watcher.stop(), few, [handWritten]);
+      },
+    );
 
     test(`at ${kills} random instants`, { timeout: 60_000 + kills * 2000 }, async () => {
       const { a, b } = few;
@@ -210,7 +232,12 @@ describe.skipIf(noHosts)(title('a reader of the configuration'), () => {
 });
 
 function textOf(of: Release, path: string): string {
-  return of.files().find((f) => f.path === path)?.text() ?? '';
+  return (
+    of
+      .files()
+      .find((f) => f.path === path)
+      ?.text() ?? ''
+  );
 }
 
 /** Waits for a shell that publishes, then some seconds, and kills it. One that is gone by then is as well. */

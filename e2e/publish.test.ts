@@ -46,7 +46,10 @@ describe.skipIf(noHosts)(title('publishing the cluster of the seed through its l
       mkdirSync(dirname(join(host.root, path)), { recursive: true });
       writeFileSync(join(host.root, path), text);
     }
-    await sh(host, 'chmod 600 /usr/local/etc/bgpd.conf; chown 7:8 /usr/local/etc/bgpd.conf; touch -d 2020-01-01 /etc/keepalived/other.conf');
+    await sh(
+      host,
+      'chmod 600 /usr/local/etc/bgpd.conf; chown 7:8 /usr/local/etc/bgpd.conf; touch -d 2020-01-01 /etc/keepalived/other.conf',
+    );
     await sh(host, 'ln -s other.conf /etc/keepalived/link.conf');
     others = seenOfOthers();
     const response = await edge.server.fetch('/clusters', {
@@ -63,7 +66,9 @@ describe.skipIf(noHosts)(title('publishing the cluster of the seed through its l
     const seen = look(host, '/etc', '/usr/local');
     return Object.fromEntries(
       Object.entries(seen)
-        .filter(([path]) => path !== '/etc/weir' && !path.startsWith('/etc/weir/') && !livePaths.some((p) => p === path))
+        .filter(
+          ([path]) => path !== '/etc/weir' && !path.startsWith('/etc/weir/') && !livePaths.some((p) => p === path),
+        )
         .map(([path, file]) => [path, file.type === 'folder' ? { ...file, mtime: 0n } : file]),
     );
   }
@@ -90,7 +95,9 @@ describe.skipIf(noHosts)(title('publishing the cluster of the seed through its l
     const found = Object.fromEntries(
       [...parseHosts(hostsText)].map(([name, address]) => [name, { address, source: 'hosts' as const }]),
     );
-    const { data: lips } = await edge.server.client.call<{ lbs: Record<string, string[]> }>(`/clusters/${seedName}/lips`);
+    const { data: lips } = await edge.server.client.call<{ lbs: Record<string, string[]> }>(
+      `/clusters/${seedName}/lips`,
+    );
     expect(readLive(host)).toEqual({ complaints: [], lips: lips.lbs[seedLb], services: wantedOf(document, found) });
     const { data: release } = await edge.server.client.call<LbRelease>(`/clusters/${seedName}/lbs/${seedLb}/release`);
     for (const name of ['zebra.conf', 'ospfd.conf']) {
@@ -103,7 +110,12 @@ describe.skipIf(noHosts)(title('publishing the cluster of the seed through its l
     expect(read(host, conf)).toBe('include /etc/weir/current/keepalived/entry.conf\n');
     for (const file of release.files) {
       const path = `/etc/weir/releases/${release.id}/${file.path}`;
-      expect(look(host, path)[path]).toMatchObject({ type: 'file', mode: file.mode, content: file.sha256, owner: '0:0' });
+      expect(look(host, path)[path]).toMatchObject({
+        type: 'file',
+        mode: file.mode,
+        content: file.sha256,
+        owner: '0:0',
+      });
     }
     expect(await sh(host, 'readlink /etc/weir/current')).toBe(`releases/${release.id}\n`);
     expect(daemons.signals()).toEqual(quiet);
@@ -124,7 +136,8 @@ describe.skipIf(noHosts)(title('publishing the cluster of the seed through its l
     {
       name: 'a new port',
       changed: ['keepalived/vips/60.28.208.1.conf'],
-      run: () => change('POST', '/vips/60.28.208.1/ports', { sport: 8080, dport: 80, synproxy: 0, persistence_timeout: 0 }),
+      run: () =>
+        change('POST', '/vips/60.28.208.1/ports', { sport: 8080, dport: 80, synproxy: 0, persistence_timeout: 0 }),
     },
     {
       name: 'another wstype',
@@ -174,7 +187,10 @@ describe.skipIf(noHosts)(title('publishing the cluster of the seed through its l
     for (const step of steps) {
       await step.run();
       const planned = await plan();
-      expect(planned.files.map((f) => f.path), step.name).toEqual(step.changed);
+      expect(
+        planned.files.map((f) => f.path),
+        step.name,
+      ).toEqual(step.changed);
       expect(planned.changes, step.name).toBe(true);
       await publishAndCompare();
       expect(await plan(), step.name).toMatchObject({ changes: false, files: [] });

@@ -44,7 +44,11 @@ export interface Daemons {
 }
 
 export async function startDaemons(host: TestHost): Promise<Daemons> {
-  await sh(host, 'mkdir -p "$1" /run/quagga; for name in keepalived zebra ospfd; do ln -s /usr/bin/perl "$1/$name"; done', folder);
+  await sh(
+    host,
+    'mkdir -p "$1" /run/quagga; for name in keepalived zebra ospfd; do ln -s /usr/bin/perl "$1/$name"; done',
+    folder,
+  );
   for (const name of daemonNames) {
     await sh(host, 'exec "$1" -e "$2" "$1.log" "$3" >/dev/null 2>&1', `${folder}/${name}`, program, pidFiles[name]);
   }
@@ -52,7 +56,9 @@ export async function startDaemons(host: TestHost): Promise<Daemons> {
   return {
     signals: () => {
       const entries = daemonNames.map((name) => {
-        const words = readFileSync(join(host.root, `${folder}/${name}.log`), 'utf8').split('\n').filter(Boolean);
+        const words = readFileSync(join(host.root, `${folder}/${name}.log`), 'utf8')
+          .split('\n')
+          .filter(Boolean);
         return [name, runs(host, name, started[name] ?? '') ? words : [...words, 'gone']];
       });
       return Object.fromEntries(entries) as Record<Daemon, string[]>;

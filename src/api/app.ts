@@ -1,6 +1,6 @@
 /**
  * The HTTP API as a Fastify app: a pure plugin over services that are handed in; tests inject into
- * it, main.ts listens with it. Every route is declared in contract/; every error leaves through errors.ts.
+ * it, server.ts listens with it. Every route is declared in contract/; every error leaves through errors.ts.
  * May import every layer but the client, the CLI and main.
  */
 import swagger from '@fastify/swagger';

@@ -10,7 +10,11 @@ import { eventRoutes } from './events.ts';
 import { openSse } from './sse.ts';
 
 /** A state and a log that count who listens. */
-function fakeServices(): { services: Services; listeners: Set<(event: StoreEvent) => void>; log: StoreEvent[] } {
+function fakeServices(most = 0): {
+  services: Services;
+  listeners: Set<(event: StoreEvent) => void>;
+  log: StoreEvent[];
+} {
   const listeners = new Set<(event: StoreEvent) => void>();
   const log: StoreEvent[] = [];
   const services = {
@@ -21,8 +25,21 @@ function fakeServices(): { services: Services; listeners: Set<(event: StoreEvent
         return () => listeners.delete(listener);
       },
     },
-    store: { events: async (after: number, limit: number) => log.filter((e) => e.id > after).slice(0, limit) },
+    store: {
+      async events(after: number, limit: number) {
+        const page = log.filter((e) => e.id > after);
+        // Made while the log is read: both in what is read and told.
+        if (page.length < limit && log.length < most) append(page);
+        return page.slice(0, limit);
+      },
+    },
   };
+  function append(page: StoreEvent[]): void {
+    const event = eventOf(log.length + 1);
+    log.push(event);
+    page.push(event);
+    for (const listener of listeners) listener(event);
+  }
   return { services: services as unknown as Services, listeners, log };
 }
 
@@ -44,7 +61,7 @@ let fakes: ReturnType<typeof fakeServices>;
 let url: string;
 
 beforeEach(async () => {
-  fakes = fakeServices();
+  fakes = fakeServices(1235);
   app = Fastify({ forceCloseConnections: true });
   app.setValidatorCompiler(() => () => true);
   eventRoutes(app, fakes.services);
@@ -71,7 +88,7 @@ test('a client that leaves is no longer told of events', async () => {
 test('a client that resumes gets every event of a long log once, also those made while it is read', async () => {
   for (let id = 1; id <= 1234; id++) fakes.log.push(eventOf(id));
   const { response } = await follow(34);
-  for (let id = 1235; id <= 1240; id++) {
+  for (let id = 1236; id <= 1240; id++) {
     fakes.log.push(eventOf(id));
     for (const listener of fakes.listeners) listener(eventOf(id));
   }

@@ -4,6 +4,7 @@
  * cluster at a time, by a lease whose fencing number the LBs check.
  * jobs/ may import domain, render, store, publish, observe and remote.
  */
+import { setMaxListeners } from 'node:events';
 import pLimit from 'p-limit';
 import { lipsOf } from '../domain/edge/lips.ts';
 import type { Lb, Cluster } from '../domain/edge/model.ts';
@@ -185,10 +186,13 @@ export function createPublications(options: PublicationOptions): Publications {
       lbs: Object.fromEntries(lbs.map((lb) => [lb.hostname, waiting(byLb.get(lb.hostname)?.id ?? '')])),
     };
     await put(publication, 0);
+    const abort = new AbortController();
+    // One of each session.
+    setMaxListeners(0, abort.signal);
     const job: Running = {
       publication,
       listeners: new Set(),
-      abort: new AbortController(),
+      abort,
       finished: Promise.resolve(),
       saving: Promise.resolve(),
     };

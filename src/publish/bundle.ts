@@ -2,6 +2,7 @@
  * Bundles: what is sent to an LB. The files that all LBs of a cluster share are packed and
  * compressed once; a release that differs little from the one on the machine is sent as what differs.
  */
+import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { LRUCache } from 'lru-cache';
 import { packTar } from 'modern-tar';
@@ -35,15 +36,29 @@ export async function deltaBundle(base: Release, release: Release): Promise<Uint
   return [await pack([...changed, release.manifest()], removed)];
 }
 
+/** Packing that is under way: LBs that are published at once share it. */
+const packing = new Map<string, Promise<Uint8Array>>();
+
 async function packShared(files: readonly RenderedFile[]): Promise<Uint8Array> {
-  const key = files.map((f) => f.sha256).join('');
-  let data = packed.get(key);
-  if (!data) {
-    const tar = await packTar(files.map(entryOf));
-    data = gzipSync(tar.subarray(0, tar.length - TAR_END));
+  const key = createHash('sha256')
+    .update(files.map((f) => f.sha256).join(''))
+    .digest('hex');
+  const known = packed.get(key) ?? packing.get(key);
+  if (known) return known;
+  const work = packWithoutEnd(files);
+  packing.set(key, work);
+  try {
+    const data = await work;
     packed.set(key, data);
+    return data;
+  } finally {
+    packing.delete(key);
   }
-  return data;
+}
+
+async function packWithoutEnd(files: readonly RenderedFile[]): Promise<Uint8Array> {
+  const tar = await packTar(files.map(entryOf));
+  return gzipSync(tar.subarray(0, tar.length - TAR_END));
 }
 
 async function pack(files: readonly RenderedFile[], removed: readonly string[] = []): Promise<Uint8Array> {

@@ -44,7 +44,7 @@ export async function publishToLb(options: PublishLb): Promise<LbOutcome> {
     timeoutMs: options.timeoutMs,
     ...(options.signal ? { signal: options.signal } : {}),
   });
-  const progress: Progress = { step: 'connect', warnings: [] };
+  const progress: Progress = { step: 'connect', warnings: [], strange: [] };
   options.onStep('connect');
   try {
     await send(progress, () => session.write(requestLine(options)));
@@ -71,6 +71,8 @@ async function send(progress: Progress, write: () => Promise<void>): Promise<voi
 interface Progress {
   step: PublishStep;
   warnings: string[];
+  /** The last lines that are not the script's: of a login script, or of what took the place of a shell. */
+  strange: string[];
   /** Why not all was sent; the machine's own words come first. */
   unsent?: { step: PublishStep; message: string };
   failure?: { step: PublishStep; message: string };
@@ -122,7 +124,7 @@ async function onLine(line: string, { session, progress, options }: LineContext)
       return;
     }
     default:
-      // Output of a login script; not ours.
+      if (line.trim() !== '') progress.strange = [...progress.strange, line.slice(0, 200)].slice(-3);
       return;
   }
 }
@@ -169,6 +171,7 @@ function failureText(progress: Progress, exit: RemoteExit, options: PublishLb): 
   const own = progress.failure?.message;
   if (own !== undefined) return words ? `${own}: ${words}` : own;
   if (words) return words;
+  if (progress.strange.length > 0) return progress.strange.join('; ');
   if (progress.unsent) return progress.unsent.message;
   return exit.code === null ? 'ssh was ended by a signal' : `ssh ended with code ${exit.code} and without a word`;
 }

@@ -93,7 +93,8 @@ export interface Killing {
 }
 
 export async function makeKillable(host: TestHost): Promise<Killing> {
-  const script = 'mkdir -p /run/kill /usr/local/sbin; cat >/run/kill/wrapper; chmod 755 /run/kill/wrapper; for name; do ln -sf /run/kill/wrapper "/usr/local/sbin/$name"; done';
+  const script =
+    'mkdir -p /run/kill /usr/local/sbin; cat >/run/kill/wrapper; chmod 755 /run/kill/wrapper; for name; do ln -sf /run/kill/wrapper "/usr/local/sbin/$name"; done';
   const { code, stderr } = await host.exec(['/bin/sh', '-c', script, 'sh', ...programs], { input: wrapper });
   if (code !== 0) throw new Error(stderr);
   const file = (name: string) => join(host.root, 'run/kill', name);

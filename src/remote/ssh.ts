@@ -2,7 +2,7 @@
  * The remote port over the system's OpenSSH client: one process per session, with an argument array.
  * The operator's ssh_config says how a machine is reached (keys, jump hosts, users); what keeps a session
  * safe and free of prompts is set here and cannot be weakened there: ssh takes the first value it is given,
- * and the command line comes first. May be imported by main.ts and tests; others take the port.
+ * and the command line comes first. May be imported by server.ts and tests; others take the port.
  */
 import type { Remote, Target } from './port.ts';
 import { startSession } from './session.ts';

@@ -2,7 +2,7 @@
  * Test hosts: machines with a real sshd for tests, benchmarks and `weir serve --demo`. Each has its own network,
  * processes and writable folders, and is reached by ssh with the generated `configFile`; the network and the files of
  * the machine that they run on are not touched. They die with the process that opened them, however that dies.
- * May be imported by main.ts, tests and benchmarks; needs root on Linux, see whyNoTestHosts.
+ * May be imported by demo.ts, tests and benchmarks; needs root on Linux, see whyNoTestHosts.
  */
 import { readFileSync, rmSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';

@@ -135,7 +135,7 @@ describe('arbitrary text', () => {
         for (const text of [bad, bad + place.text, place.text + bad]) put(text);
         put(place.text.slice(0, middle) + bad + place.text.slice(middle));
       }
-      fc.assert(fc.property(textsAround(place.text), put), { numRuns: 150 });
+      fc.assert(fc.property(textsAround(place.text), put), { numRuns: 60 });
       if (open.includes(String(place.steps.at(-1)))) expect(accepted).toBeGreaterThan(0);
     },
   );

@@ -1,5 +1,4 @@
 /** Commands that bring configuration to LBs: plan, publish. */
-import { Listr } from 'listr2';
 import pc from 'picocolors';
 import type { Client } from '../../client/client.ts';
 import type { LbProgress, Page, PlanResult, PublicationView } from '../../contract/schemas.ts';
@@ -199,6 +198,7 @@ async function drawn(started: PublicationView, watcher: Watcher): Promise<void> 
         }, resolve);
       }),
   }));
+  const { Listr } = await import('listr2');
   await new Listr(tasks, { concurrent: true, exitOnError: false, collectErrors: false, renderer: 'default' })
     .run()
     .catch(() => undefined);

@@ -109,7 +109,7 @@ describe('ospfd.conf', () => {
     expect(drained.filter((line) => line.includes('deny'))).toHaveLength(2);
   });
 
-  test('has no range where a VIP net is one address: the daemon would not start', () => {
+  test('has no range where a VIP net is one address: Quagga would drop the line in silence', () => {
     const lines = ospfd({ ...redistributing, vipnets: ['60.28.208.1/32', '60.28.208.2/31'] }, lb2).get('') ?? [];
     expect(lines.slice(2)).toEqual([
       'ip prefix-list VIPS seq 5 permit 60.28.208.1/32',
@@ -149,7 +149,8 @@ describe.skipIf(!ospfdProgram)('the real ospfd', () => {
   test('accepts what is rendered', () => {
     const folder = mkdtempSync(join(tmpdir(), 'weir-ospfd-'));
     try {
-      for (const cluster of [fullCluster(), seedLike, redistributing]) {
+      const single = { ...redistributing, vipnets: ['60.28.208.1/32'] };
+      for (const cluster of [fullCluster(), seedLike, redistributing, single]) {
         for (const lb of cluster.lbinfos) {
           const path = join(folder, 'ospfd.conf');
           writeFileSync(path, ospfdFile(cluster, lb, cluster.ospf?.key).text());

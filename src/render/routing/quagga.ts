@@ -80,7 +80,7 @@ function routeMap(cluster: Cluster, draining: boolean): string[] {
   return [
     '!',
     ...cluster.vipnets.map((net, i) => {
-      // A range must be longer than its net: `ge 32` of a /32 is refused when the daemon starts.
+      // Quagga wants its net shorter than `ge`, and drops `ge 32` of a /32 in silence when it reads the file.
       const range = net.endsWith('/32') ? '' : ' ge 32 le 32';
       return `ip prefix-list VIPS seq ${(i + 1) * 5} ${draining ? 'deny' : 'permit'} ${net}${range}`;
     }),

@@ -3,7 +3,7 @@
  * synchronous=FULL); a second process on the same file is refused.
  * Calls run at once and one after the other, since SQLite is called synchronously; each answers a
  * promise because the port does.
- * May import the domain and the port. main.ts and tests import it.
+ * May import the domain and the port. server.ts and tests import it.
  */
 import { WeirError } from '../../domain/errors.ts';
 import type { Commit, CommitResult, Conflict, EventChange, RecordWrite, Store, StoreEvent } from '../port.ts';

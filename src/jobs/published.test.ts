@@ -1,0 +1,84 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { cluster, lb, vip } from '../store/testing.ts';
+import { createPublished } from './published.ts';
+import { openJobs } from './testing.ts';
+import type { Jobs } from './testing.ts';
+
+let jobs: Jobs;
+
+beforeEach(async () => {
+  jobs = await openJobs();
+  jobs.setHosts('10.9.0.1 ws1.room1\n10.9.0.2 ws2.room1\n');
+  const second = { ...lb('lb2.room1'), routerid: '10.0.0.2', internalip: '10.0.0.2' };
+  await jobs.create(cluster('c', { lbinfos: [lb('lb1.room1'), second] }));
+});
+afterEach(() => jobs?.close());
+
+async function record(...lbs: string[]) {
+  const { state } = await jobs.releases.refresh('c');
+  const releases = jobs.releases.of(state).filter((r) => lbs.includes(r.lb));
+  await jobs.published.record(
+    state,
+    releases.map((r) => ({ lb: r.lb, release: r.id })),
+  );
+  return releases;
+}
+
+async function change(op: string, input: object): Promise<void> {
+  await jobs.state.change({ cluster: 'c', calls: [{ op, input: { cluster: 'c', ...input } }], by: 'test' });
+}
+
+test('releases of earlier revisions, addresses and keys are rebuilt to the byte', async () => {
+  await change('cluster.set', { set: { ospf: { key: 'firstKey' } } });
+  const [first] = await record('lb1.room1');
+  await change('cluster.set', { set: { ospf: { key: 'secondKey', cost: 99 } } });
+  await change('vip.set', { vip: '10.1.0.1', set: { quorum: 7 } });
+  jobs.setHosts('10.9.0.1 ws1.room1\n10.9.0.50 ws2.room1\n');
+  const [second] = await record('lb2.room1');
+  // As after a restart: nothing of what was rendered is at hand.
+  const known = await createPublished(jobs.store, jobs.state, jobs.releases).releasesOf('c');
+  for (const release of [first, second]) {
+    const again = known(release?.lb ?? '', release?.id ?? '');
+    expect(again?.id).toBe(release?.id);
+    expect(again?.manifest().text()).toBe(release?.manifest().text());
+    expect(again?.files().map((f) => f.text())).toEqual(release?.files().map((f) => f.text()));
+  }
+  expect(known('lb1.room1', second?.id ?? '')).toBeUndefined();
+});
+
+test('only the bases in use are kept, and LBs that left are forgotten', async () => {
+  await record('lb1.room1', 'lb2.room1');
+  await change('vip.set', { vip: '10.1.0.1', set: { quorum: 7 } });
+  await record('lb1.room1');
+  const stored = async () =>
+    (await jobs.store.record({ kind: 'published', key: 'c' }))?.value as { bases: object; lbs: object };
+  expect(Object.keys((await stored()).bases)).toHaveLength(2);
+  await change('lb.remove', { lbs: ['lb2.room1'] });
+  await record('lb1.room1');
+  expect(Object.keys((await stored()).bases)).toHaveLength(1);
+  expect(Object.keys((await stored()).lbs)).toEqual(['lb1.room1']);
+});
+
+test('a revision that is no longer kept gives no release, and no failure', async () => {
+  const { state } = await jobs.releases.refresh('c');
+  await jobs.published.record({ ...state, revision: 999 }, [{ lb: 'lb1.room1', release: 'f'.repeat(32) }]);
+  expect((await jobs.published.releasesOf('c'))('lb1.room1', 'f'.repeat(32))).toBeUndefined();
+  expect(await jobs.published.given('none')).toEqual(new Map());
+});
+
+test('rebuilding what was published does not make the present be rendered again', async () => {
+  await change('vip.add', { vips: [vip('10.1.0.2')] });
+  await record('lb1.room1');
+  await change('vip.set', { vip: '10.1.0.2', set: { quorum: 7 } });
+  const { state } = await jobs.releases.refresh('c');
+  const fileOf = () =>
+    jobs.releases
+      .of(state)[0]
+      ?.files()
+      .find((f) => f.path.endsWith('10.1.0.1.conf'));
+  const before = fileOf();
+  await jobs.published.releasesOf('c');
+  await change('vip.set', { vip: '10.1.0.2', set: { quorum: 8 } });
+  const { state: next } = await jobs.releases.refresh('c');
+  expect(jobs.releases.of(next)[0]?.files()).toContain(before);
+});
