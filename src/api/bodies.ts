@@ -8,6 +8,8 @@ import { error } from '../domain/problem.ts';
 export const relaxed = ['text/plain', 'application/yaml', 'application/x-yaml', 'text/yaml', 'application/json5'];
 
 export function installBodies(app: FastifyInstance): void {
+  const json = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser('application/merge-patch+json', { parseAs: 'string' }, json);
   app.removeContentTypeParser('text/plain');
   app.addContentTypeParser(relaxed, { parseAs: 'string' }, (_request, body, done) => {
     const read = readText(String(body));

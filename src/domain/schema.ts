@@ -17,6 +17,8 @@ Settings.Set({ maxErrors: 200 });
 
 interface FormatRule {
   test: (text: string) => boolean;
+  /** Never shown, not even when it is malformed. */
+  secret?: true;
   code: string;
   is: string;
   hint: string;
@@ -107,6 +109,7 @@ const formats: Record<string, FormatRule> = {
     hint: 'take it with: curl -s URL | md5sum',
   },
   'ospf-key': {
+    secret: true,
     test: (t) => /^(?:secret:[A-Za-z0-9._-]{1,160}|[A-Za-z0-9_.+/=@%^*~-]{1,16})$/.test(t),
     code: 'bad_ospf_key',
     is: 'an OSPF key or a reference to one',
@@ -245,7 +248,7 @@ function formatProblem(path: string, format: string, value: unknown): Problem {
   }
   return error(path, {
     code: rule?.code ?? 'invalid_value',
-    message: `${show(value)} is not ${rule?.is ?? format}`,
+    message: `${rule?.secret === true ? 'what was given' : show(value)} is not ${rule?.is ?? format}`,
     hint: rule?.hint ?? 'see the schema at /docs',
   });
 }

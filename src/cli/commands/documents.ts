@@ -6,7 +6,8 @@ import type { ChangeResult, HistoryRow, LipsView, Page, RevisionDiff } from '../
 import { readClusters } from '../../domain/edge/read.ts';
 import { dataplaneOf, idcOf, portKey, stateOf, weightOf } from '../../domain/edge/model.ts';
 import type { Cluster } from '../../domain/edge/model.ts';
-import { diffCluster, isEmptyPatch } from '../../domain/edge/patch.ts';
+import { applyPatch, isEmptyPatch } from '../../domain/edge/patch.ts';
+import type { ClusterPatch } from '../../domain/edge/patch.ts';
 import { refuse, WeirError } from '../../domain/errors.ts';
 import type { Command, CommandContext, Output } from '../command.ts';
 import { changeLine, changeOutput, dryRunOption, messageOption, noteWarnings, pathOf } from './shared.ts';
@@ -72,21 +73,27 @@ const diff: Command = {
   },
 };
 
+/** The server says what applying would change: it alone knows whether a key that is given is the stored one. */
 async function diffFile(context: CommandContext, client: Client): Promise<Output> {
   const differences: { cluster: string; patch: unknown; diff: string }[] = [];
   for (const wanted of await clustersOf(context)) {
     const present = await presentOf(client, wanted.name);
-    const patch = present ? diffCluster(present, wanted) : null;
-    if (patch && isEmptyPatch(patch)) continue;
-    const text = createTwoFilesPatch(
-      `${wanted.name} now`,
-      `${wanted.name} wanted`,
-      present ? stringify(present) : '',
-      stringify(wanted),
-    );
-    differences.push({ cluster: wanted.name, patch, diff: text });
+    const { data } = await client.call<ChangeResult>(pathOf(wanted.name), {
+      method: 'PUT',
+      body: wanted,
+      query: { dryRun: true },
+    });
+    if (!data.changed) continue;
+    const next = present ? applyPatch(present, data.patch as ClusterPatch) : withoutKey(wanted);
+    const texts = [present ? stringify(present) : '', stringify(next)] as const;
+    const diff = createTwoFilesPatch(`${wanted.name} now`, `${wanted.name} wanted`, ...texts);
+    differences.push({ cluster: wanted.name, patch: data.patch, diff });
   }
   return { data: differences, text: differences.map((d) => d.diff).join(''), exit: differences.length > 0 ? 3 : 0 };
+}
+
+function withoutKey(cluster: Cluster): Cluster {
+  return cluster.ospf?.key === undefined ? cluster : { ...cluster, ospf: { ...cluster.ospf, key: '******' } };
 }
 
 async function presentOf(client: Client, name: string): Promise<Cluster | undefined> {
@@ -114,11 +121,14 @@ const show: Command = {
     const revision = context.options['revision'] as string | undefined;
     const [{ data: cluster, headers }, { data: lips }] = await Promise.all([
       client.call<Cluster>(pathOf(name), { query: { revision } }),
-      client.call<LipsView>(`${pathOf(name)}/lips`),
+      revision === undefined ? client.call<LipsView>(`${pathOf(name)}/lips`) : { data: noLips },
     ]);
     return { data: cluster, text: describe(cluster, lips, headers.get('etag')?.replaceAll('"', '') ?? '?') };
   },
 };
+
+/** LIPs are not part of a document, so old revisions have none to show. */
+const noLips: LipsView = { lbs: {}, quarantine: {} };
 
 function describe(cluster: Cluster, lips: LipsView, revision: string): string {
   const lines = [

@@ -45,11 +45,18 @@ export function isEmptyPatch(patch: ClusterPatch): boolean {
 }
 
 export function applyPatch(from: Cluster, patch: ClusterPatch): Cluster {
-  return {
+  return inOrderOf(from, {
     ...(patch.head ?? headOf(from)),
     lbinfos: patch.lbinfos ? applyList(from.lbinfos, patch.lbinfos, lbKey) : from.lbinfos,
     vip2ws: patch.vip2ws ? applyList(from.vip2ws, patch.vip2ws, vipKey) : from.vip2ws,
-  };
+  });
+}
+
+/** Fields in the order that the document had before, then new ones: so that texts of two revisions differ where they do. */
+function inOrderOf(from: Cluster, to: Cluster): Cluster {
+  const fields = to as Record<string, unknown>;
+  const kept = Object.keys(from).filter((name) => Object.hasOwn(fields, name));
+  return { ...Object.fromEntries(kept.map((name) => [name, fields[name]])), ...to };
 }
 
 function diffList<T>(from: readonly T[], to: readonly T[], key: (item: T) => string): ListPatch<T> | undefined {
@@ -103,7 +110,7 @@ export function reconcile(previous: Cluster, next: Cluster): Cluster {
   const head = headOf(next) as Record<string, unknown>;
   const old = headOf(previous) as Record<string, unknown>;
   for (const [name, value] of Object.entries(head)) if (sameValue(value, old[name])) head[name] = old[name];
-  return { ...(head as ClusterHead), lbinfos, vip2ws };
+  return inOrderOf(previous, { ...(head as ClusterHead), lbinfos, vip2ws });
 }
 
 function shareList<T>(previous: T[], next: T[], key: (item: T) => string): T[] {
