@@ -18,9 +18,12 @@ const LBS = 5;
 
 /** Keeps publications on a machine waiting until it is let go. */
 async function holdLock(host: TestHost): Promise<() => Promise<void>> {
-  await sh(host, `mkdir -p /etc/weir/bin /etc/weir/releases; rm -f /tmp/held /tmp/let-go; mkfifo /tmp/let-go
+  await sh(
+    host,
+    `mkdir -p /etc/weir/bin /etc/weir/releases; rm -f /tmp/held /tmp/let-go; mkfifo /tmp/let-go
     setsid sh -c 'exec 9>>/etc/weir/lock; flock 9; : >/tmp/held; read -r _ </tmp/let-go' >/dev/null 2>&1 &
-    until [ -e /tmp/held ]; do sleep 0.01; done`);
+    until [ -e /tmp/held ]; do sleep 0.01; done`,
+  );
   return () => sh(host, 'echo >/tmp/let-go').then(() => undefined);
 }
 
@@ -96,7 +99,13 @@ describe.skipIf(noHosts)(title('publications of a server'), () => {
     const first = await start();
     for (const n of [1, 2, 3]) await atStep(first.id, lbName(1, n), 'lock');
     const now = await get(first.id);
-    expect(range(LBS).map((n) => lbOf(now, lbName(1, n)).state)).toEqual(['running', 'running', 'running', 'waiting', 'waiting']);
+    expect(range(LBS).map((n) => lbOf(now, lbName(1, n)).state)).toEqual([
+      'running',
+      'running',
+      'running',
+      'waiting',
+      'waiting',
+    ]);
     const second = await edge.server.fetch(path, { method: 'POST', body: '{}' });
     expect(second.status).toBe(409);
     expect(await second.json()).toMatchObject({ code: 'busy', detail: expect.stringContaining(first.id) as string });
@@ -111,14 +120,19 @@ describe.skipIf(noHosts)(title('publications of a server'), () => {
     await mark(edge, name, '/third');
     const some = await edge.publish(name, { lbs: [lbName(1, 2)], revision: 3 });
     expect(Object.keys(some.lbs)).toEqual([lbName(1, 2)]);
-    const reads = machines.map((m) => sh(m, 'grep -h path /etc/weir/current/keepalived/vips/172.17.0.1.conf | sort -u'));
+    const reads = machines.map((m) =>
+      sh(m, 'grep -h path /etc/weir/current/keepalived/vips/172.17.0.1.conf | sort -u'),
+    );
     expect((await Promise.all(reads)).map((text) => text.trim())).toEqual(
       range(LBS).map((n) => (n === 2 ? 'path /third' : 'path /second')),
     );
     const stale = await edge.server.fetch(path, { method: 'POST', body: JSON.stringify({ revision: 2 }) });
     expect(stale.status).toBe(412);
     expect(stale.headers.get('etag')).toBe('"3"');
-    const unknown = await edge.server.fetch(path, { method: 'POST', body: JSON.stringify({ lbs: ['x', lbName(1, 1)] }) });
+    const unknown = await edge.server.fetch(path, {
+      method: 'POST',
+      body: JSON.stringify({ lbs: ['x', lbName(1, 1)] }),
+    });
     expect(unknown.status).toBe(404);
   });
 
@@ -181,14 +195,18 @@ describe.skipIf(noHosts)(title('publications of a server'), () => {
 
 /** A server in a process of its own. */
 async function startServer(settings: Record<string, string>) {
-  const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', serverProgram], {
-    env: {
-      ...process.env,
-      SOURCES: pathToFileURL(join(import.meta.dirname, '..', 'src', '/')).href,
-      SETTINGS: JSON.stringify(settings),
+  const child: ChildProcess = spawn(
+    process.execPath,
+    ['--import', 'tsx', '--input-type=module', '--eval', serverProgram],
+    {
+      env: {
+        ...process.env,
+        SOURCES: pathToFileURL(join(import.meta.dirname, '..', 'src', '/')).href,
+        SETTINGS: JSON.stringify(settings),
+      },
+      stdio: ['ignore', 'pipe', 'inherit'],
     },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  );
   if (!child.stdout) throw new Error('no pipe');
   const reader = createInterface({ input: child.stdout });
   const [line] = (await Promise.race([once(reader, 'line'), once(reader, 'close')])) as [string?];
@@ -209,7 +227,7 @@ console.log(JSON.stringify({ url: server.url, token: server.token }));
 
 describe.skipIf(noHosts)(title('addresses of WSs'), () => {
   const base = clusterOf(3, { lbs: 1, vips: 2 });
-  const document = { ...base, vip2ws: base.vip2ws.map(({ wsattrs: _, ...vip }) => vip) };
+  const document = { ...base, vip2ws: base.vip2ws.map((vip) => ({ ...vip, wsattrs: {} })) };
   const names = document.vip2ws.flatMap((vip) => vip.wss);
   let edge: Edge;
   let host: TestHost;
@@ -223,7 +241,12 @@ describe.skipIf(noHosts)(title('addresses of WSs'), () => {
 
   const hostsFile = () => join(dirname(edge.server.data), 'hosts');
   const setHosts = (addresses: Record<string, string>) =>
-    writeFile(hostsFile(), Object.entries(addresses).map(([n, a]) => `${a} ${n}\n`).join(''));
+    writeFile(
+      hostsFile(),
+      Object.entries(addresses)
+        .map(([n, a]) => `${a} ${n}\n`)
+        .join(''),
+    );
   const all = Object.fromEntries(names.map((n, i) => [n, `10.200.0.${i + 1}`]));
 
   async function plan(): Promise<Plan> {
@@ -236,7 +259,12 @@ describe.skipIf(noHosts)(title('addresses of WSs'), () => {
     const problem = (await response.json()) as { code: string; problems: { path: string; message: string }[] };
     expect(problem.code).toBe('unresolved');
     names.forEach((n, i) => expect(problem.problems[i]?.message).toContain(n));
-    expect(problem.problems.map((p) => p.path)).toEqual(['vip2ws[0].wss[0]', 'vip2ws[0].wss[1]', 'vip2ws[1].wss[0]', 'vip2ws[1].wss[1]']);
+    expect(problem.problems.map((p) => p.path)).toEqual([
+      'vip2ws[0].wss[0]',
+      'vip2ws[0].wss[1]',
+      'vip2ws[1].wss[0]',
+      'vip2ws[1].wss[1]',
+    ]);
     expect(isThere(host, '/etc/weir')).toBe(false);
     const { data } = await edge.server.client.call<{ items: Publication[] }>(`/clusters/${document.name}/publications`);
     expect(data.items).toEqual([]);
@@ -252,7 +280,10 @@ describe.skipIf(noHosts)(title('addresses of WSs'), () => {
     expect(planned.files[0]?.diff).toContain('+    real_server 10.200.0.77 80 {');
     expect(planned.warnings).toMatchObject([{ code: 'address_changed' }]);
     expect((await edge.publish(document.name)).state).toBe('done');
-    expect(readLive(host).services['172.19.0.1:80/TCP']).toEqual(['10.200.0.2:80 weight 100', '10.200.0.77:80 weight 100']);
+    expect(readLive(host).services['172.19.0.1:80/TCP']).toEqual([
+      '10.200.0.2:80 weight 100',
+      '10.200.0.77:80 weight 100',
+    ]);
   });
 
   test('of names that are gone stay as they were, with a warning', async () => {

@@ -140,7 +140,7 @@ describe.skipIf(noHosts)(title('a reader of the configuration'), () => {
           const next = at % 2 === 0 ? a : b;
           killing.arm(at, at % 4 === 0 ? 'run' : 'skip');
           dead = (await to.publish(next)).state === 'failed';
-          killing.arm(0, 'run');
+          killing.disarm();
           expect((await to.publish(next)).state, `after a kill at program ${at}`).toMatch(/published|unchanged/);
           expect(read(host, '/usr/local/etc/ospfd.conf')).toBe(textOf(next, 'routing/ospfd.conf'));
         }
@@ -164,7 +164,7 @@ describe.skipIf(noHosts)(title('a reader of the configuration'), () => {
         for (let at = 1; dead; at += 1) {
           killing.arm(at, at % 4 === 0 ? 'run' : 'skip');
           dead = (await to.publish(at % 3 === 0 ? b : a)).state === 'failed';
-          killing.arm(0, 'run');
+          killing.disarm();
           // Now and then the operator gives up at once.
           if (at % 4 !== 0)
             expect((await to.publish(a)).state, `after a kill at program ${at}`).toMatch(/published|unchanged/);
@@ -192,7 +192,7 @@ describe.skipIf(noHosts)(title('a reader of the configuration'), () => {
           await publish(a);
           killing.arm(at, at % 4 === 0 ? 'run' : 'skip');
           dead = (await to.publish(undefined)).state === 'failed';
-          killing.arm(0, 'run');
+          killing.disarm();
           if (at % 2 === 0)
             expect((await to.publish(b)).state, `after a kill at program ${at}`).toMatch(/published|unchanged/);
           expect((await to.publish(undefined)).state).toMatch(/restored|unchanged/);

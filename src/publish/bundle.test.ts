@@ -5,14 +5,13 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Release } from '../render/cluster.ts';
 import { rendered } from '../render/testing/releases.ts';
-import { cluster, lb, vip } from '../store/testing.ts';
 import { deltaBundle, fullBundle, releaseTar } from './bundle.ts';
+import { clusterWith } from './testing.ts';
 
-const busybox = spawnSync('busybox', ['tar', '--help']).error === undefined;
-const unpackers: readonly (readonly [string, string[], boolean])[] = [
-  ['tar', ['tar'], true],
-  ['busybox tar', ['busybox', 'tar'], busybox],
-];
+const unpackers = ['tar', 'busybox tar'].map((name) => {
+  const [program = '', ...args] = name.split(' ');
+  return { name, program, args, there: spawnSync(program, [...args, '--help']).error === undefined };
+});
 
 let folder: string;
 
@@ -22,9 +21,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 function releasesOf(vips: number, cost = 15): Release[] {
-  const second = { ...lb('lb2.room1'), routerid: '10.0.0.2', internalip: '10.0.0.2' };
-  const vip2ws = Array.from({ length: vips }, (_, i) => vip(`10.1.${i >> 7}.${(i & 127) + 1}`));
-  return rendered(cluster('c', { lbinfos: [lb('lb1.room1'), second], vip2ws, ospf: { cost } }));
+  return rendered(clusterWith(vips, { ospf: { cost } }));
 }
 
 function releaseOf(vips: number, cost?: number): Release {
@@ -49,9 +46,8 @@ function wanted(release: Release): Record<string, string> {
   return Object.fromEntries([...release.files(), release.manifest()].map((f) => [f.path, `${f.mode} ${f.text()}`]));
 }
 
-for (const [name, command, there] of unpackers) {
+for (const { name, program, args, there } of unpackers) {
   describe.skipIf(!there)(`a bundle unpacked by ${name}${there ? '' : ' (left out: it is not installed)'}`, () => {
-    const [program = '', ...args] = command;
     const unpack = (parts: readonly Uint8Array[], to = folder): string => {
       mkdirSync(to, { recursive: true });
       const ran = spawnSync(program, [...args, '-xzmf', '-', '-C', to], {
@@ -117,12 +113,6 @@ test('a delta of one VIP among a thousand is a fraction of the whole', async () 
   const size = (parts: readonly Uint8Array[]) => parts.reduce((sum, part) => sum + part.length, 0);
   const full = size(await fullBundle(releaseOf(1000)));
   const delta = size(await deltaBundle(releaseOf(999), releaseOf(1000)));
-  console.log(
-    full,
-    delta,
-    size(await fullBundle(releaseOf(60))),
-    size(await deltaBundle(releaseOf(59), releaseOf(60))),
-  );
   expect(delta).toBeLessThan(0.7 * full);
 });
 

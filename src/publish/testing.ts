@@ -2,7 +2,7 @@
  * Publishing straight to a test host, without a server, and a host whose remote shell is killed at a command
  * of one's choice. Only tests import it.
  */
-import { rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Cluster } from '../domain/edge/model.ts';
 import type { Remote } from '../remote/port.ts';
@@ -13,7 +13,32 @@ import { rendered } from '../render/testing/releases.ts';
 import { publishToLb } from './publish-lb.ts';
 import type { LbOutcome, PublishLb, PublishStep } from './publish-lb.ts';
 
-/** The release of a cluster's only LB. */
+/** A valid cluster `c` of two LBs with some VIPs; two WSs and a port each. */
+export function clusterWith(vips: number, parts: Partial<Cluster> = {}): Cluster {
+  return {
+    name: 'c',
+    type: 'internal',
+    device: 'eth0',
+    vipnets: ['10.1.0.0/16'],
+    lbinfos: [1, 2].map((n) => ({
+      hostname: `lb${n}.room1`,
+      routerid: `10.0.0.${n}`,
+      internalip: `10.0.0.${n}`,
+      internalnetmask: '255.255.255.0',
+      internalgateway: '10.0.0.254',
+      ospfnet: '10.0.0.0/24',
+    })),
+    vip2ws: Array.from({ length: vips }, (_, i) => ({
+      vip: `10.1.${i >> 7}.${(i & 127) + 1}`,
+      wstype: 'web',
+      wss: ['ws1.room1', 'ws2.room1'],
+      ports: [{ sport: 80, dport: 80, synproxy: 1, persistence_timeout: 50 }],
+    })),
+    ...parts,
+  };
+}
+
+/** The release of a cluster's first LB. */
 export function releaseOf(cluster: Cluster): Release {
   const [release] = rendered(cluster);
   if (!release) throw new Error('the cluster has no LB');
@@ -89,7 +114,10 @@ exec "\${0##*/}" "$@"
 export interface Killing {
   /** The next publication dies at its nth program, counted from 1, which still runs or does not. */
   arm(at: number, how: 'run' | 'skip'): void;
+  /** From now on nothing is killed. */
   disarm(): void;
+  /** Programs that were run since. */
+  count(): number;
 }
 
 export async function makeKillable(host: TestHost): Promise<Killing> {
@@ -105,8 +133,7 @@ export async function makeKillable(host: TestHost): Promise<Killing> {
   arm('0 run');
   return {
     arm: (at, how) => arm(`${at} ${how}`),
-    disarm() {
-      for (const name of programs) rmSync(join(host.root, 'usr/local/sbin', name), { force: true });
-    },
+    disarm: () => arm('0 run'),
+    count: () => Number(readFileSync(file('count'), 'utf8')),
   };
 }
