@@ -14,7 +14,7 @@ import { runProgram } from './program.ts';
 import { programPath, whyNoTestHosts } from './test-host-needs.ts';
 import { type HostProcess, setUp, startHost, type TestHost } from './test-host.ts';
 
-export type { TestHost, TestHostExecOptions } from './test-host.ts';
+export type { TestHost } from './test-host.ts';
 export { whyNoTestHosts } from './test-host-needs.ts';
 
 export interface TestHosts {
