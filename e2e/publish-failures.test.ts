@@ -307,9 +307,22 @@ describe.skipIf(noHosts)(title('a machine'), () => {
     expect(Object.keys(look(host, '/usr/local/etc'))).toEqual(['/usr/local/etc', '/usr/local/etc/ospfd.conf']);
   });
 
-  test('where others may write beside a live file is not made to write through their links', async () => {
-    const host = await nextHost('echo precious >/etc/precious; ln -s /etc/precious /usr/local/etc/ospfd.conf.weir-new');
-    expect((await publisherTo(withoutSsh(host, folder), host.name).publish(a)).state).toBe('published');
+  test.each(['new', 'old'])('is not made to write through links of others to its .weir-%s', async (suffix) => {
+    const host = await nextHost('echo precious >/etc/precious; echo old >/usr/local/etc/zebra.conf');
+    const attack = host.exec(['perl', '-e', linkAll, '/etc/precious', suffix]);
+    const to = publisherTo(withoutSsh(host, folder), host.name);
+    for (const release of [a, b, undefined, b, a, undefined]) await to.publish(release, { overwrite: true });
+    await sh(host, ': >/tmp/stop');
+    expect((await attack).code).toBe(0);
     expect(await sh(host, 'cat /etc/precious')).toBe('precious\n');
   });
 });
+
+/** Puts links to a file where publishing lays files ready, as fast as it can. */
+const linkAll = String.raw`
+my ($to, $suffix) = @ARGV;
+until (-e '/tmp/stop') {
+  symlink $to, "/usr/local/etc/$_.conf.weir-$suffix" for qw(zebra ospfd);
+}
+unlink glob '/usr/local/etc/*.weir-*';
+`;

@@ -63,8 +63,13 @@ describe.skipIf(noHosts)(title('taking over a machine and giving it back'), () =
       expect((await publish(host)).state).toBe('published');
       expect(readLive(host)).toMatchObject({ complaints: [], services: wantedOf(cluster) });
       for (const path of livePaths) expect(look(host, path)[path]?.type).toBe('file');
+      const release = await sh(host, 'readlink /etc/weir/current');
       expect((await restore(host)).state).toBe('restored');
       expect(lookAtContent(host, ...shown)).toEqual(before);
+      // A keepalived that read the include just before must still find what it leads to.
+      expect(await sh(host, 'readlink /etc/weir/current; cat /etc/weir/current/keepalived/entry.conf')).toBe(
+        `${release}include keepalived.conf\n`,
+      );
       for (const [path, { mtime }] of Object.entries(times)) expect(look(host, path)[path]?.mtime).toBe(mtime);
     });
   }

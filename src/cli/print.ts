@@ -1,6 +1,6 @@
 /** Printing: tables to read, JSON and YAML to process, errors that say what to do. */
 import Table from 'cli-table3';
-import pc from 'picocolors';
+import { colours as pc } from './colours.ts';
 import { stringify } from 'yaml';
 import { WeirError } from '../domain/errors.ts';
 import type { Output } from './command.ts';
@@ -36,7 +36,7 @@ function tableText(columns: readonly string[], rows: readonly (readonly unknown[
     'bottom-right': '',
   };
   const table = new Table({
-    head: columns.map((c) => pc.bold(c.toUpperCase())),
+    head: columns.map((c) => c.toUpperCase()),
     colWidths: widths.map((w) => w + 2),
     wordWrap: true,
     wrapOnWordBoundary: false,
@@ -44,8 +44,12 @@ function tableText(columns: readonly string[], rows: readonly (readonly unknown[
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2, compact: true },
   });
   table.push(...cells);
-  const lines = table.toString().split('\n');
-  return `${lines.map((line) => line.trimEnd()).join('\n')}\n${rows.length === 0 ? '(none)\n' : ''}`;
+  // Coloured at last: what breaks long cells into lines would count the colours' codes as letters.
+  const [head = '', ...lines] = table
+    .toString()
+    .split('\n')
+    .map((line) => line.trimEnd());
+  return `${[pc.bold(head), ...lines].join('\n')}\n${rows.length === 0 ? '(none)\n' : ''}`;
 }
 
 /** Shrinks the widest columns until the table fits. */

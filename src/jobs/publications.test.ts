@@ -262,6 +262,12 @@ describe('a publication whose process died', () => {
     expect((await start()).state).toBe('running');
   });
 
+  test('is interrupted for who asks for it alone', async () => {
+    const { id } = await die();
+    jobs.pass(16_000);
+    expect(await jobs.publications.get('c', id)).toMatchObject({ state: 'interrupted' });
+  });
+
   test('is marked at the next start', async () => {
     const { id } = await die();
     jobs.pass(16_000);

@@ -170,7 +170,7 @@ lay_ready() {
   umask 022
   [ "$made" = 0 ] || return 1
   if [ "$owner" != 0:0 ] || [ -g "$folder" ]; then chown -h "$owner" "$1.weir-new" || return 1; fi
-  ! there "$1" || cp -a "$1" "$1.weir-old"
+  ! there "$1" || cp -a --remove-destination "$1" "$1.weir-old"
 }
 
 # what a failed switch had changed goes back, by renames
@@ -239,11 +239,11 @@ if [ "$action" = restore ]; then
     fi
     if there "$etc/backup$path"; then
       [ -d "${'$'}{path%/*}" ] || mkdir -p "${'$'}{path%/*}" || fail "cannot write $path"
-      cp -a "$etc/backup$path" "$path.weir-new" || fail "cannot write $path"
+      cp -a --remove-destination "$etc/backup$path" "$path.weir-new" || fail "cannot write $path"
     elif ! grep -qxF "$path" "$etc/backup/absent"; then
       fail "$etc/backup is not whole: it has no $path, and does not list it as absent"
     fi
-    ! there "$path" || cp -a "$path" "$path.weir-old" || fail "cannot write $path"
+    ! there "$path" || cp -a --remove-destination "$path" "$path.weir-old" || fail "cannot write $path"
     todo="$todo $path"
   done
   # a restore that is killed leaves live files that are as before; publishing may replace them

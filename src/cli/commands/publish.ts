@@ -1,5 +1,5 @@
 /** Commands that bring configuration to LBs: plan, publish. */
-import pc from 'picocolors';
+import { colours as pc } from '../colours.ts';
 import type { Client } from '../../client/client.ts';
 import type { LbProgress, Page, PlanResult, PublicationView } from '../../contract/schemas.ts';
 import { WeirError } from '../../domain/errors.ts';
