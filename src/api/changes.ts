@@ -8,12 +8,14 @@ import type { Claim } from '../domain/edge/claims.ts';
 import { lipsOf } from '../domain/edge/lips.ts';
 import type { Cluster } from '../domain/edge/model.ts';
 import { operations, readCall } from '../domain/edge/operations.ts';
-import type { Call, Operation } from '../domain/edge/operations.ts';
+import type { Operation } from '../domain/edge/operation.ts';
+import type { Call } from '../domain/edge/operations.ts';
 import { refuse, WeirError } from '../domain/errors.ts';
 import { error } from '../domain/problem.ts';
 import type { Problem } from '../domain/problem.ts';
 import { withoutSecrets } from '../store/secrets.ts';
-import type { ChangeOutcome, ChangeRequest, State } from '../store/state.ts';
+import type { ChangeOutcome, ChangeRequest } from '../store/change.ts';
+import type { State } from '../store/state.ts';
 import type { Services } from './app.ts';
 import { addRoute, ifMatch, param, readBody, readQuery } from './request.ts';
 

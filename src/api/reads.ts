@@ -12,7 +12,7 @@ import { diffCluster } from '../domain/edge/patch.ts';
 import { WeirError } from '../domain/errors.ts';
 import { mustGet } from '../jobs/releases.ts';
 import type { HistoryEntry } from '../store/port.ts';
-import type { ClusterState } from '../store/state.ts';
+import type { ClusterState } from '../store/present.ts';
 import type { Services } from './app.ts';
 import { addRoute, pageOf, param, readQuery, revisionParam } from './request.ts';
 

@@ -10,7 +10,7 @@ import { addressOf } from '../domain/edge/addresses.ts';
 import { idcOf, roomOf } from '../domain/edge/model.ts';
 import type { Vip } from '../domain/edge/model.ts';
 import { WeirError } from '../domain/errors.ts';
-import type { ClusterState } from '../store/state.ts';
+import type { ClusterState } from '../store/present.ts';
 import type { Services } from './app.ts';
 import { addRoute, pageOf, param, readQuery } from './request.ts';
 

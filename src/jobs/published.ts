@@ -8,7 +8,8 @@ import { canonical } from '../domain/edge/patch.ts';
 import { WeirError } from '../domain/errors.ts';
 import type { Release } from '../render/cluster.ts';
 import type { Store } from '../store/port.ts';
-import type { ClusterState, State } from '../store/state.ts';
+import type { ClusterState } from '../store/present.ts';
+import type { State } from '../store/state.ts';
 import type { Basis, Releases } from './releases.ts';
 
 /** One LB's outcome; an empty release: the original files are back. */

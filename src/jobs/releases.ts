@@ -11,7 +11,8 @@ import type { Problem } from '../domain/problem.ts';
 import { renderCluster } from '../render/cluster.ts';
 import type { Release, Rendered } from '../render/cluster.ts';
 import { secretName } from '../store/secrets.ts';
-import type { ClusterState, State } from '../store/state.ts';
+import type { ClusterState } from '../store/present.ts';
+import type { State } from '../store/state.ts';
 import type { Resolve } from './resolve.ts';
 
 export interface Releases {

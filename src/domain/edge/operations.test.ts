@@ -4,8 +4,10 @@ import type { Parsed } from '../schema.ts';
 import { clusterArbitrary, fullCluster, lbArbitrary, vipArbitrary } from '../testing/clusters.ts';
 import { portKey } from './model.ts';
 import type { Cluster, Lb, Port, Vip } from './model.ts';
-import { applyCalls, merge, operations, readCall } from './operations.ts';
-import type { Applied, Call } from './operations.ts';
+import { merge } from './operation.ts';
+import type { Applied } from './operation.ts';
+import { applyCalls, operations, readCall } from './operations.ts';
+import type { Call } from './operations.ts';
 import { headOf, sameValue } from './patch.ts';
 
 const VIP = '60.28.208.1';

@@ -5,7 +5,7 @@
  */
 import { addressOf } from '../../domain/edge/addresses.ts';
 import type { Addresses } from '../../domain/edge/addresses.ts';
-import { duplicateAddress, wsIsVip } from '../../domain/edge/check.ts';
+import { duplicateAddress, wsIsVip } from '../../domain/edge/check-vip.ts';
 import { checkTypeOf, defaults, portKey, protocolOf, stateOf, weightOf } from '../../domain/edge/model.ts';
 import type { Cluster, Lb, Port, PortCheck, Vip } from '../../domain/edge/model.ts';
 import { error } from '../../domain/problem.ts';
