@@ -107,6 +107,9 @@ function mask(text: string): string {
   return text.replaceAll(/( md5) \S+/g, '$1 ******');
 }
 
+/** How often a publication that is not under way here is looked at. */
+const LOOK_MS = 1000;
+
 /** `snapshot`, then `lb` for each step of each LB, then `end`. */
 function stream(reply: FastifyReply, publication: Publication, publications: Services['publications']): void {
   const sse = openSse(reply);
@@ -126,11 +129,14 @@ function stream(reply: FastifyReply, publication: Publication, publications: Ser
     sse.onClose(stop);
     return;
   }
-  void publications.get(publication.cluster, publication.id).then(
-    (last) => {
-      sse.send('end', last);
-      return sse.end();
-    },
-    () => sse.end(),
-  );
+  // Another process has it, or had it and died: its record tells, at the latest when its lease ends.
+  const timer = setInterval(() => void look(), LOOK_MS);
+  sse.onClose(() => clearInterval(timer));
+  const look = async () => {
+    const known = await publications.get(publication.cluster, publication.id).catch(() => undefined);
+    if (known?.ended === undefined) return;
+    clearInterval(timer);
+    onChange(known);
+  };
+  void look();
 }
