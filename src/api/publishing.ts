@@ -115,6 +115,11 @@ function stream(reply: FastifyReply, publication: Publication, publications: Ser
   const sse = openSse(reply);
   let before = publication.lbs;
   sse.send('snapshot', publication);
+  if (publication.ended !== undefined) {
+    sse.send('end', publication);
+    sse.end();
+    return;
+  }
   const onChange = (next: Publication) => {
     for (const [lb, progress] of Object.entries(next.lbs)) {
       if (before[lb] !== progress) sse.send('lb', { lb, ...(progress satisfies LbProgress) });
