@@ -31,7 +31,7 @@ function concatenate(cluster: Cluster, lips: LipPlan, addresses: Addresses): num
   let bytes = 0;
   const vipTexts: string[] = [];
   for (const vip of cluster.vip2ws) {
-    const announce = `/etc/weir/bin/${announceHelper.name} ${vip.vip} any 1 2`;
+    const announce = `/etc/weir/bin/${announceHelper.name} ${vip.vip} any 1`;
     let text = `! VIP ${vip.vip}, wstype ${vip.wstype}\n`;
     for (const port of vip.ports) {
       const group = `${vip.vip}_${port.sport}`;

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { createApp } from './api/app.ts';
-import { WeirError } from './domain/errors.ts';
+import { messageOf, WeirError } from './domain/errors.ts';
 import { createPublications } from './jobs/publications.ts';
 import { createPublished } from './jobs/published.ts';
 import { createReleases } from './jobs/releases.ts';
@@ -59,12 +59,19 @@ export async function startServer({ settings, logger }: ServerOptions): Promise<
       owner: `${hostname()}:${process.pid}:${randomId()}`,
       onError,
     });
+    // The store has one process at a time: whoever held a lease is dead.
+    for (const lease of await store.leases()) await store.breakLease(lease.name);
     await publications.recover();
     const app = await createApp(
       { store, state, releases, published, publications, adminToken: token, version },
       { logger, bodyLimit: settings.body_limit_mb * 1024 * 1024 },
     );
-    const url = await app.listen(listenOn(settings.listen));
+    const url = await app.listen(listenOn(settings.listen)).catch((thrown: unknown) => {
+      throw new WeirError('failed', `cannot listen on ${settings.listen}: ${messageOf(thrown)}`, {
+        hint: 'choose another address with --listen or WEIR_LISTEN, and tell the command line with WEIR_URL',
+        cause: thrown,
+      });
+    });
     return {
       url,
       token,

@@ -95,6 +95,8 @@ function queryOf(query: Call['query']): string {
   return `?${new URLSearchParams(given.map(([k, v]): [string, string] => [k, String(v)])).toString()}`;
 }
 
+const TOKEN_HINT = 'export WEIR_TOKEN=$(cat data/admin-token), where data is the data folder of the server';
+
 function unreachable(base: string, thrown: unknown): WeirError {
   const cause = thrown instanceof Error && thrown.cause instanceof Error ? thrown.cause.message : messageOf(thrown);
   const timeout = thrown instanceof Error && thrown.name === 'TimeoutError';
@@ -119,7 +121,7 @@ async function failureOf(response: Response): Promise<WeirError> {
   const code: ErrorCode =
     body.code !== undefined && Object.hasOwn(errorKinds, body.code) ? (body.code as ErrorCode) : 'failed';
   return new WeirError(code, body.detail ?? `HTTP ${response.status}: ${text.slice(0, 200)}`, {
-    ...(body.hint === undefined ? {} : { hint: body.hint }),
+    ...(body.hint === undefined ? {} : { hint: code === 'unauthenticated' ? TOKEN_HINT : body.hint }),
     problems: body.problems ?? [],
     ...(body.revision === undefined ? {} : { revision: body.revision }),
   });

@@ -18,6 +18,11 @@ export interface SshOptions {
 
 /** Options of every session: ssh_config(5). */
 const fixedOptions = [
+  // Older clients do not know all of these.
+  'IgnoreUnknown=StdinNull,SessionType,ForkAfterAuthentication,UpdateHostKeys',
+  'StdinNull=no',
+  'SessionType=default',
+  'ForkAfterAuthentication=no',
   'BatchMode=yes',
   'StrictHostKeyChecking=yes',
   'NoHostAuthenticationForLocalhost=no',

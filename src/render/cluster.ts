@@ -156,7 +156,7 @@ function lbFiles(input: RenderInput, lb: Lb, shared: SharedFiles): LbFiles {
     entryFile,
     mainFile(lb, lips, shared.vips),
     zebraFile(lb),
-    ospfdFile(cluster, lb, input.ospfKey),
+    ospfdFile(cluster, lb, { lips, key: input.ospfKey }),
     addressesFile(cluster, lb, lips),
     sysctlFile,
     announceFile,

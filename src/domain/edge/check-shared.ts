@@ -1,4 +1,5 @@
 /** What the checks of clusters, LBs and VIPs share. */
+import type { TSchema } from 'typebox';
 import { error } from '../problem.ts';
 import type { Problem } from '../problem.ts';
 import { ospfAnnounceOf } from './model.ts';
@@ -72,6 +73,19 @@ export function checkDegrade(cluster: Cluster): Problem[] {
       code: 'degrade_needs_network',
       message: 'announce degrade has no effect with ospf.announce redistribute: all VIPs go out at one metric',
       hint: 'set announce to any or all, or ospf.announce to network',
+    }),
+  ];
+}
+
+/** A list that is longer than its schema allows. */
+export function tooLong(path: string, list: readonly unknown[], schema: TSchema): Problem[] {
+  const { maxItems: most = Number.POSITIVE_INFINITY } = schema as { maxItems?: number };
+  if (list.length <= most) return [];
+  return [
+    error(path, {
+      code: 'out_of_range',
+      message: `${path} would hold ${list.length} entries`,
+      hint: `at most ${most}`,
     }),
   ];
 }

@@ -1,11 +1,21 @@
 /** The rules of one VIP: its WSs, ports and health checks. Cached by the VIP's identity. */
-import { checkDegrade, checkConflicts, duplicates, prefixed } from './check-shared.ts';
+import { checkConflicts, checkDegrade, duplicates, prefixed, tooLong } from './check-shared.ts';
 import { addressNumber, parseNet, contains } from '../address.ts';
 import type { Net } from '../address.ts';
 import { error, warning } from '../problem.ts';
 import type { Problem } from '../problem.ts';
-import { checkTypeOf, dataplaneOf, defaults, ospfAnnounceOf, portKey, protocolOf, stateOf, weightOf } from './model.ts';
-import type { Cluster, Port, Vip } from './model.ts';
+import {
+  checkTypeOf,
+  dataplaneOf,
+  defaults,
+  ospfAnnounceOf,
+  portKey,
+  protocolOf,
+  stateOf,
+  Vip,
+  weightOf,
+} from './model.ts';
+import type { Cluster, Port } from './model.ts';
 
 /** Longest persistence that keepalived 1.2.2 (fullnat) reads: it takes five characters. */
 const FULLNAT_MAX_PERSISTENCE = 99999;
@@ -62,7 +72,11 @@ function checkVip(cluster: Cluster, vip: Vip): Problem[] {
     );
   }
   if (vip.announce === 'degrade') problems.push(...checkDegrade(cluster));
-  problems.push(...checkWss(vip));
+  problems.push(
+    ...tooLong('wss', vip.wss, Vip.properties.wss),
+    ...tooLong('ports', vip.ports, Vip.properties.ports),
+    ...checkWss(vip),
+  );
   problems.push(
     ...duplicates(
       vip.ports.map((p) => portKey(p)),

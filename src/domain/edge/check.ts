@@ -3,23 +3,40 @@
  * data plane can express. Findings are cached by the identity of VIPs and LBs, so that checking
  * after a change costs what changed.
  */
-import { checkConflicts, checkDegrade, duplicates, isReserved, prefixed, reservedInterface } from './check-shared.ts';
+import {
+  checkConflicts,
+  checkDegrade,
+  duplicates,
+  isReserved,
+  prefixed,
+  reservedInterface,
+  tooLong,
+} from './check-shared.ts';
 import { addressNumber, parseRange } from '../address.ts';
 import { error, warning } from '../problem.ts';
 import type { Problem } from '../problem.ts';
 import { lbProblems, lipTaken } from './check-lb.ts';
 import { vipProblems } from './check-vip.ts';
-import { dataplaneOf, defaults, routingOf } from './model.ts';
-import type { Cluster, Lb } from './model.ts';
+import { Cluster, dataplaneOf, defaults, routingOf } from './model.ts';
+import type { Lb } from './model.ts';
 
 /** Every problem of a document, errors and warnings, with paths into it. */
 export function checkCluster(cluster: Cluster): Problem[] {
   return [
     ...checkHead(cluster),
+    ...checkLengths(cluster),
     ...eachPart('lbinfos', cluster.lbinfos, (lb) => lbProblems(cluster, lb)),
     ...eachPart('vip2ws', cluster.vip2ws, (vip) => vipProblems(cluster, vip)),
     ...checkUnique(cluster),
     ...checkLipsApart(cluster),
+  ];
+}
+
+/** Lists that operations add to, against the limits of their schemas. */
+function checkLengths(cluster: Cluster): Problem[] {
+  return [
+    ...tooLong('lbinfos', cluster.lbinfos, Cluster.properties.lbinfos),
+    ...tooLong('vip2ws', cluster.vip2ws, Cluster.properties.vip2ws),
   ];
 }
 

@@ -4,6 +4,7 @@ import type { Parsed } from '../schema.ts';
 import { clusterArbitrary, fullCluster, lbArbitrary, vipArbitrary } from '../testing/clusters.ts';
 import { portKey } from './model.ts';
 import type { Cluster, Lb, Port, Vip } from './model.ts';
+import { checkCluster } from './check.ts';
 import { merge } from './operation.ts';
 import type { Applied } from './operation.ts';
 import { applyCalls, operations, readCall } from './operations.ts';
@@ -653,4 +654,21 @@ test('every operation has a summary, a route and an input schema', () => {
     expect(operation.http.path).toMatch(/^(\/:?[a-z]+)*$/);
     expect(operation.input).toMatchObject({ type: 'object', additionalProperties: false });
   }
+});
+
+describe('limits of lists', () => {
+  test('hold for what operations add, as for whole documents', () => {
+    const cluster = fullCluster();
+    const ports = (from: number) =>
+      Array.from({ length: 200 }, (_, i) => ({ sport: from + i, dport: 80, check: 'tcp' }));
+    const grown = run(
+      cluster,
+      { op: 'port.add', vip: VIP, ports: ports(10_000) },
+      { op: 'port.add', vip: VIP, ports: ports(20_000) },
+    );
+    if (!grown.ok || !grown.cluster) throw new Error('not applied');
+    const problems = checkCluster(grown.cluster).filter((p) => p.code === 'out_of_range');
+    expect(problems.map((p) => p.path)).toEqual(['vip2ws[0].ports']);
+    expect(problems[0]?.hint).toBe('at most 256');
+  });
 });

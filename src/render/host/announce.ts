@@ -9,9 +9,8 @@ import type { RenderedFile } from '../files.ts';
 
 const script = String.raw`#!/bin/sh
 # weir announce: put a VIP on lo while its ports are served, by what the IPVS table says now.
-# usage: announce VIP any|all|degrade QUORUM PORTS
+# usage: announce VIP any|all|degrade QUORUM
 #   QUORUM  weight that a port's WSs must have together to count as served
-#   PORTS   number of ports of the VIP
 # /etc/weir/drain, while it exists, keeps every VIP off.
 # Paths may be set for tests: WEIR_ETC, WEIR_RUN, WEIR_IPVS.
 set -u
@@ -23,8 +22,8 @@ run=${'$'}{WEIR_RUN:-/var/run/weir}
 table=${'$'}{WEIR_IPVS:-/proc/net/ip_vs}
 high=weir-high
 
-[ $# -eq 4 ] || { echo "usage: announce VIP any|all|degrade QUORUM PORTS" >&2; exit 2; }
-vip=$1 policy=$2 quorum=$3 ports=$4
+[ $# -eq 3 ] || { echo "usage: announce VIP any|all|degrade QUORUM" >&2; exit 2; }
+vip=$1 policy=$2 quorum=$3
 
 mkdir -p "$run" || exit 1
 exec 9>"$run/announce.lock" || exit 1
@@ -36,15 +35,17 @@ set -- $vip
 IFS=$oldifs
 hex=$(printf '%02X%02X%02X%02X' "$1" "$2" "$3" "$4") || exit 2
 
-# Ports of the VIP whose WSs weigh at least QUORUM together.
-served=0
+# Ports of the VIP in the table, and those of them whose WSs weigh at least QUORUM together. What the caller thinks
+# its ports are is not asked: when a port goes, the call for it comes from a configuration that still had it.
+served=0 ports=0
 if [ -r "$table" ]; then
-  served=$(awk -v vip="$hex" -v quorum="$quorum" '
-    function close_service() { if (mine && weight >= quorum) n++; mine = 0; weight = 0 }
+  counts=$(awk -v vip="$hex" -v quorum="$quorum" '
+    function close_service() { if (mine) { ports++; if (weight >= quorum) served++ } mine = 0; weight = 0 }
     $1 == "TCP" || $1 == "UDP" || $1 == "SCTP" { close_service(); split($2, at, ":"); mine = (toupper(at[1]) == vip); next }
     $1 == "FWM" { close_service(); next }
     $1 == "->" && mine { weight += $4 }
-    END { close_service(); print n + 0 }' "$table") || exit 1
+    END { close_service(); print served + 0, ports + 0 }' "$table") || exit 1
+  served=${'$'}{counts%% *} ports=${'$'}{counts##* }
 fi
 
 want=none

@@ -15,11 +15,15 @@ export function addressesFile(cluster: Cluster, lb: Lb, lips: readonly string[])
   );
 }
 
-/** VIPs are on lo and LIPs on the inner interface: answer ARP for neither on the wrong side. */
+/**
+ * VIPs are on lo and LIPs on the inner interface: answer ARP for neither on the wrong side. A WS at
+ * weight 0 gets no clients back by their persistence.
+ */
 export const sysctlFile: RenderedFile = renderFile(
   { path: 'host/sysctl.conf' },
   () => `net.ipv4.conf.all.arp_ignore = 1
 net.ipv4.conf.all.arp_announce = 2
 net.core.netdev_max_backlog = 500000
+net.ipv4.vs.expire_quiescent_template = 1
 `,
 );

@@ -122,7 +122,7 @@ function vipText(vip: Vip, context: VipContext, servers: readonly RealServer[]):
   if (servers.length === 0) return `${text}! no WS\n`;
   const policy = vip.announce ?? context.announce ?? defaults.announce;
   const quorum = vip.quorum ?? defaults.quorum;
-  const announce = `/etc/weir/bin/${announceHelper.name} ${vip.vip} ${policy} ${quorum} ${vip.ports.length}`;
+  const announce = `/etc/weir/bin/${announceHelper.name} ${vip.vip} ${policy} ${quorum}`;
   for (const port of [...vip.ports].sort(byPort)) {
     const check = { ...defaults.check, ...statusless(context.check), ...statusless(port.check) };
     const group = `${vip.vip}_${port.sport}${protocolOf(port) === 'TCP' ? '' : `_${protocolOf(port)}`}`;

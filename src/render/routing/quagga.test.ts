@@ -29,7 +29,7 @@ function blocksOf(text: string): Map<string, string[]> {
 }
 
 function ospfd(cluster: Cluster, lb: Lb, key?: string): Map<string, string[]> {
-  return blocksOf(ospfdFile(cluster, lb, key).text());
+  return blocksOf(ospfdFile(cluster, lb, { lips: [], key }).text());
 }
 
 const [lb1, lb2] = fullCluster().lbinfos as [Lb, Lb];
@@ -66,7 +66,17 @@ describe('ospfd.conf', () => {
       ]);
     }
     expect(blocks.get('router ospf')).toContain('area 0.0.0.7 authentication message-digest');
-    expect(ospfdFile(seedLike, lb1, undefined).text()).not.toContain('authentication');
+    expect(ospfdFile(seedLike, lb1, { lips: [], key: undefined }).text()).not.toContain('authentication');
+  });
+
+  test('speaks on no LIP that lies on the net of an uplink', () => {
+    const lb = { ...lb1, ospfnet: '10.0.19.0/24', innerdevice: 'em1', device: 'em1' };
+    const blocks = blocksOf(ospfdFile(seedLike, lb, { lips: ['10.0.19.247', '10.9.9.9'], key: undefined }).text());
+    expect(blocks.get('router ospf')).toContain('passive-interface em1 10.0.19.247');
+    expect(blocks.get('router ospf')).not.toContain('passive-interface em1 10.9.9.9');
+    const apart = { ...lb, innerdevice: 'em2' };
+    const text = ospfdFile(seedLike, apart, { lips: ['10.0.19.247'], key: undefined }).text();
+    expect(text).not.toContain('10.0.19.247');
   });
 
   test('gives uplinks their own cost, else that of the cluster', () => {
@@ -121,7 +131,7 @@ describe('ospfd.conf', () => {
     fc.assert(
       fc.property(clusterArbitrary, (cluster) => {
         for (const lb of cluster.lbinfos) {
-          const text = ospfdFile(cluster, lb, cluster.ospf?.key).text();
+          const text = ospfdFile(cluster, lb, { lips: [], key: cluster.ospf?.key }).text();
           expect(text.includes('redistribute')).toBe(cluster.ospf?.announce === 'redistribute');
           for (const net of cluster.vipnets)
             expect(text.includes(` network ${net} `)).toBe(!text.includes('redistribute'));
@@ -137,7 +147,7 @@ describe('ospfd.conf', () => {
 
 test('zebra.conf opens no vty to the network, and both keep their keys to their group', () => {
   expect(zebraFile(lb1).text()).not.toMatch(/password|line vty/);
-  expect([zebraFile(lb1).mode, ospfdFile(seedLike, lb1, undefined).mode]).toEqual(['0640', '0640']);
+  expect([zebraFile(lb1).mode, ospfdFile(seedLike, lb1, { lips: [], key: undefined }).mode]).toEqual(['0640', '0640']);
 });
 
 const ospfdProgram = ['/usr/lib/quagga/ospfd', '/usr/sbin/ospfd', '/usr/lib/frr/ospfd'].find(
@@ -153,7 +163,7 @@ describe.skipIf(!ospfdProgram)('the real ospfd', () => {
       for (const cluster of [fullCluster(), seedLike, redistributing, single]) {
         for (const lb of cluster.lbinfos) {
           const path = join(folder, 'ospfd.conf');
-          writeFileSync(path, ospfdFile(cluster, lb, cluster.ospf?.key).text());
+          writeFileSync(path, ospfdFile(cluster, lb, { lips: [], key: cluster.ospf?.key }).text());
           const { status, stderr } = spawnSync(ospfdProgram ?? '', ['-C', '-f', path], { encoding: 'utf8' });
           expect({ status, stderr }).toEqual({
             status: 0,

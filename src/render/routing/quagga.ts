@@ -2,7 +2,8 @@
  * Quagga 0.99.20: zebra.conf and ospfd.conf of one LB. No vty password is set, so that telnet to
  * the daemons is refused; vtysh on the machine works without one. Logs go to syslog.
  */
-import { defaults, deviceOf, ospfAnnounceOf } from '../../domain/edge/model.ts';
+import { addressNumber, contains, parseNet } from '../../domain/address.ts';
+import { defaults, deviceOf, innerDeviceOf, ospfAnnounceOf } from '../../domain/edge/model.ts';
 import type { Cluster, Lb } from '../../domain/edge/model.ts';
 import { renderFile } from '../files.ts';
 import type { RenderedFile } from '../files.ts';
@@ -30,12 +31,17 @@ interface Link {
   cost: number;
 }
 
-/** `key`: the MD5 key in the clear; undefined: no authentication. */
-export function ospfdFile(cluster: Cluster, lb: Lb, key: string | undefined): RenderedFile {
-  return renderFile({ path: 'routing/ospfd.conf', mode: '0640' }, () => ospfdText(cluster, lb, key));
+export interface OspfdInput {
+  lips: readonly string[];
+  /** The MD5 key in the clear; undefined: no authentication. */
+  key: string | undefined;
 }
 
-function ospfdText(cluster: Cluster, lb: Lb, key: string | undefined): string {
+export function ospfdFile(cluster: Cluster, lb: Lb, input: OspfdInput): RenderedFile {
+  return renderFile({ path: 'routing/ospfd.conf', mode: '0640' }, () => ospfdText(cluster, lb, input));
+}
+
+function ospfdText(cluster: Cluster, lb: Lb, { lips, key }: OspfdInput): string {
   const ospf = { ...defaults.ospf, ...cluster.ospf };
   const links: Link[] = [
     { device: deviceOf(cluster, lb), ospfnet: lb.ospfnet, cost: ospf.cost },
@@ -63,6 +69,9 @@ function ospfdText(cluster: Cluster, lb: Lb, key: string | undefined): string {
     ' log-adjacency-changes',
     ' passive-interface default',
     ...links.map((link) => ` no passive-interface ${link.device}`),
+    ...links.flatMap((link) =>
+      lipsOn(link, innerDeviceOf(cluster, lb), lips).map((lip) => ` passive-interface ${link.device} ${lip}`),
+    ),
     ...links.map((link) => ` network ${link.ospfnet} area ${ospf.area}`),
     ...(network ? cluster.vipnets.map((net) => ` network ${net} area ${ospf.area}`) : []),
     ...(network ? [] : [` redistribute connected metric ${REDISTRIBUTE_METRIC} metric-type 1 route-map VIP-OUT`]),
@@ -71,6 +80,13 @@ function ospfdText(cluster: Cluster, lb: Lb, key: string | undefined): string {
     '!',
   ];
   return `${header(lb)}${lines.join('\n')}\n`;
+}
+
+/** LIPs that lie on the net of a link: each would be an OSPF interface of its own, sending hellos with mask /32. */
+function lipsOn(link: Link, innerDevice: string, lips: readonly string[]): string[] {
+  const net = parseNet(link.ospfnet);
+  if (!net || link.device !== innerDevice) return [];
+  return lips.filter((lip) => contains(net, addressNumber(lip)));
 }
 
 const REDISTRIBUTE_METRIC = 100;

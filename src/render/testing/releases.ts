@@ -98,5 +98,5 @@ function checkOf(cluster: Cluster, port: Port): HealthCheck {
 }
 
 export function announceOf(cluster: Cluster, vip: Vip): string {
-  return `${vip.vip} ${vip.announce ?? cluster.announce ?? 'any'} ${vip.quorum ?? 1} ${vip.ports.length}`;
+  return `${vip.vip} ${vip.announce ?? cluster.announce ?? 'any'} ${vip.quorum ?? 1}`;
 }
