@@ -318,7 +318,7 @@ describe.each(present)('the announce script with %s', (_name, shell) => {
 
   test('may be called many times at once', () => {
     set(both);
-    const calls = `for i in 1 3 4 5 6 7 8; do "$@" ${VIP} any 1 2 & done; wait`;
+    const calls = `for i in 1 2 3 4 5 6 7 8; do "$@" ${VIP} any 1 & done; wait`;
     const environment = {
       PATH: `${join(root, 'bin')}:${process.env['PATH']}`,
       FAKE_IP: join(root, 'net'),
