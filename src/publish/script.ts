@@ -77,24 +77,48 @@ source_of() {
   esac
 }
 
-# Lists the manifest of the folder that is current as sha256sum reads it.
-manifest_sums() { sed -n "s/^{\"path\":\"\([^\"]*\)\",\"sha256\":\"\([0-9a-f]*\)\".*/\2  \1/p" manifest.json; }
-
-# verifies a folder against the manifest in it; "bad" is what differs
+# Verifies a folder against the manifest in it, in three processes whatever its size. "bad" is what differs;
+# "found", "helper_name" and "count" are the release's ID, its helper, and the virtual services that keepalived would find.
 verify() {
   bad=
+  found=
+  helper_name=
+  count=
   cd "$1" 2>/dev/null || { bad="$1 is missing"; return 1; }
   if [ ! -r manifest.json ]; then
     bad="manifest.json is missing"
-  elif ! manifest_sums | sha256sum -c - >/dev/null 2>&1; then
-    bad=$(manifest_sums | sha256sum -c - 2>&1 | grep -v -e ": OK$" -e "^sha256sum: WARNING" | head -n 5)
-    [ -n "$bad" ] || bad="manifest.json cannot be read"
   else
-    # what is no file counts twice, so that it is named even where the manifest lists a file of its name
-    bad=$(find . ! -type d -print ! -type f -print | awk -F"\"" "
-      FILENAME == \"manifest.json\" { if (\$2 == \"path\") listed[\"./\" \$4] = 1; next }
-      \$0 != \"./manifest.json\" && (!(\$0 in listed) || \$0 in seen) && n++ < 5 { print substr(\$0, 3) \": not in the manifest\" }
-      { seen[\$0] = 1 }" manifest.json -)
+    facts=$(find . ! -path ./manifest.json -type f -exec sha256sum {} + -o ! -type d ! -path ./manifest.json -print 2>/dev/null | awk -F"\"" "
+      function complain(words) { if (n++ < 5) text = text \"\n\" words }
+      FILENAME == \"manifest.json\" {
+        if (\$2 == \"path\") { sum[\"./\" \$4] = \$8; listed++ }
+        else if (\$2 == \"release\") release = \$4
+        else if (\$2 == \"helper\") helper = \$4
+        next
+      }
+      substr(\$0, 65, 4) != \"  ./\" { complain(substr(\$0, 3) \": not in the manifest\"); strange[\$0] = 1; next }
+      {
+        path = substr(\$0, 67)
+        if (!(path in sum)) complain(substr(path, 3) \": not in the manifest\")
+        else { if (sum[path] != substr(\$0, 1, 64)) complain(substr(path, 3) \": FAILED\"); delete sum[path] }
+      }
+      END {
+        for (path in sum) if (!(path in strange)) complain(substr(path, 3) \": FAILED open or read\")
+        if (listed == 0) complain(\"manifest.json cannot be read\")
+        while ((getline line <\"keepalived/entry.conf\") > 0) if (line ~ /^include /) main = \"keepalived/\" substr(line, 9)
+        while (main != \"\" && (getline line <main) > 0) {
+          if (line ~ /^virtual_server group /) services++
+          if (line !~ /^include /) continue
+          file = \"keepalived/\" substr(line, 9)
+          while ((getline more <file) > 0) if (more ~ /^virtual_server group /) services++
+          close(file)
+        }
+        print (release == \"\" ? \"none\" : release), (helper == \"\" ? \"none\" : helper), services + 0 text
+      }" manifest.json -)
+    bad=${'$'}{facts#*"$newline"}
+    [ "$bad" != "$facts" ] || bad=
+    set -- ${'$'}{facts%%"$newline"*}
+    if [ $# = 3 ]; then found=$1 helper_name=$2 count=$3; else bad="manifest.json cannot be read"; fi
   fi
   cd /
   [ -z "$bad" ]
@@ -198,7 +222,7 @@ case $action in publish|restore) ;; *) fail "a request of another version: $acti
 case $fence$id in *[!0-9a-z]*) fail "a request of another version: $fence $id" ;; esac
 
 begin lock
-[ "$(id -u)" = 0 ] || fail "not root but $(id -un): set ssh.user to root, or ssh.sudo"
+[ -O / ] || [ "$(id -u)" = 0 ] || fail "not root but $(id -un): set ssh.user to root, or ssh.sudo"
 command -v flock >/dev/null 2>&1 || fail "flock is not installed (package util-linux)"
 if [ ! -d "$etc/bin" ]; then
   mkdir -p "$etc/releases" "$etc/bin" && chmod 0755 "$etc" || fail "cannot write $etc"
@@ -217,7 +241,13 @@ say "$fence" >"$etc/fence.new" && mv -f "$etc/fence.new" "$etc/fence" || fail "c
 
 # names a folder in releases/: an ID, or ID.fix where a live release that was changed by hand was replaced
 current=none
-if [ -L "$etc/current" ]; then current=$(readlink "$etc/current"); current=${'$'}{current##*/}; fi
+if cd -P "$etc/current" 2>/dev/null; then
+  current=${'$'}{PWD##*/}
+  cd /
+elif [ -L "$etc/current" ]; then
+  current=$(readlink "$etc/current")
+  current=${'$'}{current##*/}
+fi
 taken=no
 [ ! -d "$etc/backup" ] || taken=yes
 
@@ -309,16 +339,11 @@ dir=$etc/releases/$target
 if [ "$kind" != same ]; then
   dir=$tmp
   verify "$dir" || fail "the bundle does not match its manifest: $(one_line "$bad")"
-  read -r word main <"$dir/keepalived/entry.conf"
-  cd "$dir/keepalived" || fail "the bundle has no folder keepalived"
-  count=$(awk "\$1 == \"include\" { while ((getline line <\$2) > 0) if (line ~ /^virtual_server group /) n++; close(\$2) }
-    /^virtual_server group / { n++ } END { print n + 0 }" "$main")
-  cd /
   [ "$count" = "$services" ] || fail "keepalived would find $count virtual services, not $services"
 fi
-set -- $(sed -n -e "s/^\"release\": \"\([0-9a-f]*\)\",$/\1/p" -e "s/^\"helper\": \"\(announce-[0-9a-f]*\)\",$/\1/p" "$dir/manifest.json")
-[ $# = 2 ] && [ "$1" = "$id" ] || fail "the manifest is not that of release $id with its helper"
-helper=$etc/bin/$2
+[ "$found" = "$id" ] || fail "the manifest is not that of release $id"
+case $helper_name in announce-*[!0-9a-f]*|none) fail "the manifest names no helper" ;; esac
+helper=$etc/bin/$helper_name
 if [ "$kind" != same ]; then
   # never in the place of what is live
   if [ "$current" = "$id" ]; then target=$id.fix; fi
@@ -368,9 +393,17 @@ if [ -n "$edited" ]; then
   [ "$force" = yes ] || fail "changed by hand:$edited; publish with --overwrite to replace (a copy is kept in $etc/edited)"
   for path in $edited; do keep_copy "$path"; done
 fi
-if command -v keepalived >/dev/null 2>&1; then
-  words=$(keepalived -v 2>&1 </dev/null)
-  words=${'$'}{words%%"$newline"*}
+# What this machine's keepalived says of itself, which takes it as long as ten other programs: asked again only when
+# the program is another one, by inode, size and time.
+if program=$(command -v keepalived 2>/dev/null); then
+  file=$(ls -lniL "$program" 2>/dev/null)
+  known=
+  [ ! -r "$etc/keepalived.version" ] || { read -r known && read -r words; } <"$etc/keepalived.version"
+  if [ -z "$file" ] || [ "$known" != "$file" ]; then
+    words=$(keepalived -v 2>&1 </dev/null)
+    words=${'$'}{words%%"$newline"*}
+    say "$file$newline$words" >"$etc/keepalived.version" || fail "cannot write $etc/keepalived.version"
+  fi
   case "$dialect $words" in
     "fullnat "*v1.2.2*) ;;
     *) say "warn this machine's keepalived does not read the dialect $dialect: $words" ;;
@@ -414,7 +447,9 @@ for path in $todo; do
 done
 
 begin confirm
-[ "$(readlink "$etc/current")" = "releases/$target" ] || fail "$etc/current does not name the release"
+cd -P "$etc/current" 2>/dev/null || fail "$etc/current does not name a release"
+case $PWD in */releases/"$target") ;; *) fail "$etc/current does not name the release" ;; esac
+cd /
 if [ -n "$todo" ]; then
   read_sums $todo
   for path in $todo; do
