@@ -7,12 +7,15 @@ import { error } from '../domain/problem.ts';
 /** Content types of text that is read as JSON5 or YAML. */
 export const relaxed = ['text/plain', 'application/yaml', 'application/x-yaml', 'text/yaml', 'application/json5'];
 
+/** Most characters of a YAML body: about a second of reading. JSON has no limit but that of the request. */
+const MAX_YAML = 4 * 1024 * 1024;
+
 export function installBodies(app: FastifyInstance): void {
   const json = app.getDefaultJsonParser('error', 'error');
   app.addContentTypeParser('application/merge-patch+json', { parseAs: 'string' }, json);
   app.removeContentTypeParser('text/plain');
   app.addContentTypeParser(relaxed, { parseAs: 'string' }, (_request, body, done) => {
-    const read = readText(String(body));
+    const read = readText(String(body), MAX_YAML);
     if (!read.ok) {
       done(refuse(read.problems, 'bad_request'));
       return;

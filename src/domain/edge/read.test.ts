@@ -306,3 +306,10 @@ describe('short forms', () => {
     expect(valueOf(parseCluster(fullCluster()))).toEqual(fullCluster());
   });
 });
+
+test('YAML of more than a limit is refused before it is read, with what to send instead', () => {
+  const read = readText(`a: ${'x'.repeat(1000)}`, 1000);
+  expect(read.ok ? [] : read.problems.map((p) => [p.code, p.message])).toEqual([
+    ['unreadable', expect.stringContaining('send JSON')],
+  ]);
+});

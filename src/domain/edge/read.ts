@@ -12,11 +12,23 @@ import { parse } from '../schema.ts';
 import type { Parsed } from '../schema.ts';
 import { Cluster, defaults, Port, Vip, Ws } from './model.ts';
 
-/** Text that starts with `{` or `[` is JSON5, anything else YAML (one or several documents). */
-export function readText(source: string): { ok: true; values: unknown[] } | { ok: false; problems: Problem[] } {
+/**
+ * Text that starts with `{` or `[` is JSON5, anything else YAML (one or several documents), of which at most `maxYaml`
+ * characters are read: it is slow, and a server answers others meanwhile.
+ */
+export function readText(
+  source: string,
+  maxYaml = Number.POSITIVE_INFINITY,
+): { ok: true; values: unknown[] } | { ok: false; problems: Problem[] } {
   const body = source.replace(/^\uFEFF/, '');
   try {
     if (/^\s*[{[]/.test(body)) return { ok: true, values: [JSON5.parse(body)] };
+    if (body.length > maxYaml) {
+      return {
+        ok: false,
+        problems: [unreadable(`${body.length} characters of YAML are more than ${maxYaml}: send JSON`)],
+      };
+    }
     const documents = parseAllDocuments(body, { uniqueKeys: true });
     const list = Array.isArray(documents) ? documents : [];
     const problems = list.flatMap((d) => d.errors.map((e) => unreadable(e.message.split('\n')[0] ?? 'unreadable')));
