@@ -1,8 +1,7 @@
 /**
- * The present, in memory, and the one way to change it. Every document is held here as an immutable
- * value with its revision, LIP plan and addresses, and is brought up to date by the store's events
- * alone, so that a change made here and one made by another process take the same path.
- * Reads of the present never touch the store. May import the domain and the store port.
+ * The one way to change what Weir holds, and to read it: a change is prepared (change.ts), committed,
+ * and comes back as the store's event to the present (present.ts), whoever made it. Reads of the
+ * present never touch the store. store/ may import the domain only.
  */
 import { sameFound } from '../domain/edge/addresses.ts';
 import type { Addresses, FoundAddresses } from '../domain/edge/addresses.ts';
