@@ -82,7 +82,9 @@ describe('publishing to a machine that is played by a script', () => {
   });
 
   test('an end without a word is told by its code, an end before its time by the time', async () => {
-    expect((await (await machine('exit 3')).publish(small)).message).toBe('ssh ended with code 3 and without a word');
+    for (const body of ['exit 3', 'exec <&-; exit 3']) {
+      expect((await (await machine(body)).publish(small)).message).toBe('ssh ended with code 3 and without a word');
+    }
     const to = await machine('echo step lock; echo waiting >&2; exec sleep 1000');
     expect(await to.publish(small, { timeoutMs: 300 })).toMatchObject({
       state: 'failed',
@@ -92,7 +94,7 @@ describe('publishing to a machine that is played by a script', () => {
   });
 
   test('done is believed only of a command that ended well', async () => {
-    const to = await machine('echo step confirm; echo done published x; exit 1');
+    const to = await machine('exec <&-; echo step confirm; echo done published x; exit 1');
     expect(await to.publish(small)).toMatchObject({ state: 'failed', step: 'confirm' });
   });
 

@@ -64,7 +64,7 @@ async function send(progress: Progress, write: () => Promise<void>): Promise<voi
     await write();
   } catch (thrown) {
     if (!(thrown instanceof WeirError)) throw thrown;
-    progress.unsent = { step: progress.step, message: thrown.message };
+    progress.unsent = thrown.message;
   }
 }
 
@@ -74,7 +74,7 @@ interface Progress {
   /** The last lines that are not the script's: of a login script, or of what took the place of a shell. */
   strange: string[];
   /** Why not all was sent; the machine's own words come first. */
-  unsent?: { step: PublishStep; message: string };
+  unsent?: string;
   failure?: { step: PublishStep; message: string };
   done?: 'published' | 'unchanged' | 'restored';
 }
@@ -159,7 +159,7 @@ function stepOf(text: string, otherwise: PublishStep): PublishStep {
 function outcomeOf(progress: Progress, exit: RemoteExit, options: PublishLb): LbOutcome {
   const base = { warnings: progress.warnings, bytes: exit.bytesSent };
   if (progress.done && exit.code === 0) return { state: progress.done, step: 'confirm', message: '', ...base };
-  const step = progress.failure?.step ?? progress.unsent?.step ?? progress.step;
+  const step = progress.failure?.step ?? progress.step;
   if (options.signal?.aborted === true) return { state: 'cancelled', step, message: 'cancelled', ...base };
   return { state: 'failed', step, message: failureText(progress, exit, options), ...base };
 }
@@ -172,6 +172,6 @@ function failureText(progress: Progress, exit: RemoteExit, options: PublishLb): 
   if (own !== undefined) return words ? `${own}: ${words}` : own;
   if (words) return words;
   if (progress.strange.length > 0) return progress.strange.join('; ');
-  if (progress.unsent) return progress.unsent.message;
+  if (exit.code === 0 && progress.unsent !== undefined) return progress.unsent;
   return exit.code === null ? 'ssh was ended by a signal' : `ssh ended with code ${exit.code} and without a word`;
 }
