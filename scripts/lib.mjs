@@ -65,6 +65,13 @@ const debianPackages = {
   useradd: 'passwd',
   curl: 'curl',
   ospfd: 'frr',
+  'frr-reload.py': 'frr-pythontools',
+  'linux.uml': 'user-mode-linux',
+  modprobe: 'kmod',
+  ipvsadm: 'ipvsadm',
+  iptables: 'iptables',
+  nginx: 'nginx-light',
+  openssl: 'openssl',
 };
 
 const places = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin', '/usr/lib/frr'];

@@ -1,0 +1,139 @@
+/**
+ * The names and addresses of a lab, as data: a router between the uplink net of the LBs, the net of the WSs and the
+ * client, and a management net beside them. Pure; imports the model for the document only.
+ *
+ *     client 10.10.0.2 ... --- router --- 10.20.0.0/24 uplink --- LBs .11, .12 ... with LIPs .101-.104, .111-.114 ...
+ *                                 |                                |
+ *                          10.30.0.0/24 WSs .11, .12 ...    10.99.0.0/24 manager .1
+ *
+ * Replies of WSs to LIPs go by the router, which asks for a LIP on the uplink net as for any neighbour.
+ */
+import type { Cluster, Lb, Ospf, Vip } from '../src/domain/edge/model.ts';
+
+/** At most: LIPs of the last one end at 10.20.0.174, and a bridge has room for its taps. */
+export const MAX_LBS = 8;
+export const MAX_WSS = 64;
+
+export interface TopologyOptions {
+  /** LBs: 1 to MAX_LBS; default 2. */
+  readonly lbs?: number;
+  /** WSs: 1 to MAX_WSS; default 3. */
+  readonly wss?: number;
+  /** OSPF timers of the router and of the document, in seconds; default 1 and 4. */
+  readonly hello?: number;
+  readonly dead?: number;
+  /** MD5 key of OSPF, at most 16 characters; default: no authentication. */
+  readonly ospfKey?: string;
+  /** BFD beside OSPF: on the router, and its daemon on the LBs. Default: none. */
+  readonly bfd?: boolean;
+}
+
+export interface LbPlan {
+  readonly name: string;
+  /** On eth0: uplink, OSPF, the side of the WSs. */
+  readonly address: string;
+  /** On eth1: where ssh goes. */
+  readonly management: string;
+  readonly lips: readonly string[];
+  /** Taps in the fabric, by the guest's interface. */
+  readonly taps: { readonly eth0: string; readonly eth1: string };
+  readonly macs: { readonly eth0: string; readonly eth1: string };
+}
+
+export interface WsPlan {
+  readonly name: string;
+  readonly address: string;
+  /** Its network, and its interface in the fabric. */
+  readonly network: string;
+}
+
+export interface Topology {
+  readonly lbs: readonly LbPlan[];
+  readonly wss: readonly WsPlan[];
+  /** All networks of the lab, `fabric` first: it holds the bridges. */
+  readonly networks: readonly string[];
+  readonly vip: string;
+  readonly ospf: Required<Pick<Ospf, 'hello' | 'dead'>> & Pick<Ospf, 'key'>;
+  readonly bfd: boolean;
+}
+
+export const vipNet = '10.50.0.0/24';
+export const uplinkNet = '10.20.0.0/24';
+export const wsNet = '10.30.0.0/24';
+/** The router's addresses: everyone's gateway on that side. */
+export const routerAddress = { client: '10.10.0.1', uplink: '10.20.0.1', ws: '10.30.0.1' } as const;
+export const managerAddress = '10.99.0.1';
+/** The client can send from each of them. */
+export const clientAddresses: readonly string[] = Array.from({ length: 64 }, (_, i) => `10.10.0.${2 + i}`);
+/** Id of the MD5 key: the document's default. */
+export const ospfKeyId = 8;
+
+export function planTopology(options: TopologyOptions = {}): Topology {
+  const { lbs = 2, wss = 3, hello = 1, dead = 4, ospfKey, bfd = false } = options;
+  const webServers = countTo(wss).map(planWs);
+  return {
+    lbs: countTo(lbs).map(planLb),
+    wss: webServers,
+    networks: ['fabric', 'router', 'client', 'manager', ...webServers.map(({ network }) => network)],
+    vip: '10.50.0.1',
+    ospf: { hello, dead, ...(ospfKey === undefined ? {} : { key: ospfKey }) },
+    bfd,
+  };
+}
+
+function countTo(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i + 1);
+}
+
+function planLb(number: number): LbPlan {
+  return {
+    name: `lb${number}.lab`,
+    address: `10.20.0.${10 + number}`,
+    management: `10.99.0.${10 + number}`,
+    lips: countTo(4).map((lip) => `10.20.0.${90 + 10 * number + lip}`),
+    taps: { eth0: `lb${number}-uplink`, eth1: `lb${number}-manage` },
+    macs: { eth0: `52:54:00:20:00:${10 + number}`, eth1: `52:54:00:99:00:${10 + number}` },
+  };
+}
+
+function planWs(number: number): WsPlan {
+  return { name: `ws${number}.lab`, address: `10.30.0.${10 + number}`, network: `ws${number}` };
+}
+
+/** The document of the lab's cluster: one VIP with port 80, all LBs, all WSs, quick checks and timers. */
+export function clusterOf(topology: Topology): Cluster {
+  return {
+    name: 'lab',
+    type: 'internal',
+    device: 'eth0',
+    vipnets: [vipNet],
+    dataplane: 'ipvs',
+    routing: 'frr',
+    ospf: topology.ospf,
+    check: { interval: 1, timeout: 1, retry: 1 },
+    lbinfos: topology.lbs.map(documentLb),
+    vip2ws: [documentVip(topology)],
+  };
+}
+
+function documentLb({ name, address, lips }: LbPlan): Lb {
+  return {
+    hostname: name,
+    routerid: address,
+    internalip: address,
+    internalnetmask: '255.255.255.0',
+    internalgateway: routerAddress.uplink,
+    ospfnet: uplinkNet,
+    lips: [...lips],
+  };
+}
+
+function documentVip({ vip, wss }: Topology): Vip {
+  return {
+    vip,
+    wstype: 'web',
+    wss: wss.map(({ name }) => name),
+    ports: [{ sport: 80, dport: 80, synproxy: 0, persistence_timeout: 0 }],
+    wsattrs: Object.fromEntries(wss.map(({ name, address }) => [name, { address }])),
+  };
+}
