@@ -26,6 +26,7 @@ export const errorKinds = {
   conflict: { status: 409, exit: 1, en: 'It crosses another change', zh: '与其他变更冲突' },
   busy: { status: 409, exit: 1, en: 'Other work on the same cluster is under way', zh: '该集群正在执行其他任务' },
   revision_mismatch: { status: 412, exit: 1, en: 'The document has changed since', zh: '文档版本已变化' },
+  not_published: { status: 409, exit: 1, en: 'Nothing is published there', zh: '尚未发布' },
   unresolved: { status: 422, exit: 1, en: 'Names of WSs have no address', zh: 'WS 主机名无法解析' },
   unavailable: { status: 503, exit: 1, en: 'Weir cannot answer right now', zh: '服务暂不可用' },
   store: { status: 503, exit: 1, en: 'The store failed', zh: '存储故障' },

@@ -6,11 +6,20 @@ import { emptyLipPlan, lipsOf, planLips } from '../domain/edge/lips.ts';
 import type { LipPlan } from '../domain/edge/lips.ts';
 import type { Cluster } from '../domain/edge/model.ts';
 import { applyCalls, readCall } from '../domain/edge/operations.ts';
-import { clusterArbitrary, fullCluster, lbArbitrary, resolved, vipArbitrary } from '../domain/testing/clusters.ts';
+import {
+  clusterArbitrary,
+  fullCluster,
+  fullIpvsCluster,
+  ipvsClusterArbitrary,
+  lbArbitrary,
+  resolved,
+  vipArbitrary,
+} from '../domain/testing/clusters.ts';
 import { readClusters } from '../domain/edge/read.ts';
 import { seedText } from '../domain/testing/seed.ts';
 import { renderCluster } from './cluster.ts';
 import type { Release, RenderInput } from './cluster.ts';
+import { agentHelper } from './host/agent.ts';
 import { announceHelper } from './host/announce.ts';
 import { announceOf, planOf, readRelease, rendered, servicesOf, textsOf, tryRender } from './testing/releases.ts';
 
@@ -19,6 +28,8 @@ function seedCluster(): Cluster {
   if (!read.ok || !read.value[0]) throw new Error('the seed cannot be read');
   return read.value[0];
 }
+
+const anyCluster = fc.oneof(clusterArbitrary, ipvsClusterArbitrary);
 
 function firstOf(releases: readonly Release[]): Release {
   if (!releases[0]) throw new Error('there is no release');
@@ -31,6 +42,7 @@ function plain(releases: readonly Release[]) {
     id: release.id,
     lb: release.lb,
     services: release.services,
+    loads: release.loads,
     texts: textsOf(release),
   }));
 }
@@ -44,7 +56,7 @@ function elsewhere(input: RenderInput): RenderInput {
 describe('what keepalived reads of a release', () => {
   test('is what the document says, for any valid document', () => {
     fc.assert(
-      fc.property(clusterArbitrary, (cluster) => {
+      fc.property(anyCluster, (cluster) => {
         const addresses = resolved(cluster);
         const plan = planOf(cluster);
         for (const release of rendered(cluster, addresses)) {
@@ -55,17 +67,19 @@ describe('what keepalived reads of a release', () => {
             servicesOf(cluster, addresses, lips),
           );
           expect(release.services).toBe(reading.services.length);
-          expect(reading.lips).toEqual(new Map([['laddr_g1', lips]]));
+          const fullnat = release.dataplane === 'fullnat';
+          expect(reading.lips).toEqual(new Map(fullnat ? [['laddr_g1', lips]] : []));
+          expect(reading.processName).toBe(fullnat ? undefined : `weir-${release.loads}`);
           expect(reading.routerId).toBe(`LVS_${release.lb}`);
         }
       }),
-      { numRuns: 200 },
+      { numRuns: 300 },
     );
   });
 
   test('calls one helper for every port of a VIP, up and down, with what it needs to know', () => {
     fc.assert(
-      fc.property(clusterArbitrary, (cluster) => {
+      fc.property(anyCluster, (cluster) => {
         for (const release of rendered(cluster)) {
           for (const service of readRelease(release).services) {
             const vip = cluster.vip2ws.find((v) => v.vip === service.vip) as Cluster['vip2ws'][number];
@@ -94,16 +108,28 @@ describe('what keepalived reads of a release', () => {
 describe('a release', () => {
   test('has its files sorted by path, each with its digest, size and mode in the manifest', () => {
     fc.assert(
-      fc.property(clusterArbitrary, (cluster) => {
+      fc.property(anyCluster, (cluster) => {
         for (const release of rendered(cluster)) {
           const files = release.files();
           expect(files.map((f) => f.path)).toEqual(files.map((f) => f.path).sort());
           expect(new Set(files.map((f) => f.path)).size).toBe(files.length);
           const manifest = JSON.parse(release.manifest().text()) as { files: object[] };
-          expect(manifest).toMatchObject({ format: 1, release: release.id, cluster: cluster.name, lb: release.lb });
+          expect(manifest).toMatchObject({
+            format: 1,
+            release: release.id,
+            cluster: cluster.name,
+            lb: release.lb,
+            dataplane: release.dataplane,
+            routing: release.routing,
+            services: release.services,
+            loads: release.loads,
+            helper: announceHelper.name,
+            agent: agentHelper.name,
+          });
           expect(manifest.files).toEqual(files.map(({ path, sha256, size, mode }) => ({ path, sha256, size, mode })));
           for (const file of files) expect(Buffer.byteLength(file.text())).toBe(file.size);
           expect(release.id).toMatch(/^[0-9a-f]{32}$/);
+          expect(release.loads).toMatch(/^[0-9a-f]{10}$/);
         }
       }),
       { numRuns: 50 },
@@ -111,25 +137,30 @@ describe('a release', () => {
   });
 
   test('has modes that keep the OSPF key from others, and configuration that cannot be executed', () => {
-    const release = firstOf(rendered(fullCluster()));
-    const modes = Object.fromEntries(release.files().map((f) => [f.path, f.mode]));
-    expect(modes).toEqual({
+    const modesOf = (release: Release) => Object.fromEntries(release.files().map((f) => [f.path, f.mode]));
+    const holding = (release: Release) =>
+      [...textsOf(release)].filter(([, text]) => text.includes('S3cretKey')).map(([path]) => path);
+    const common = {
       'host/addresses': '0644',
       'host/announce': '0755',
       'host/sysctl.conf': '0644',
+      'host/weir': '0755',
       'keepalived/entry.conf': '0644',
       'keepalived/keepalived.conf': '0644',
       'keepalived/vips/60.28.208.1.conf': '0644',
-      'routing/ospfd.conf': '0640',
-      'routing/zebra.conf': '0640',
-    });
-    const holding = [...textsOf(release)].filter(([, text]) => text.includes('S3cretKey')).map(([path]) => path);
-    expect(holding).toEqual(['routing/ospfd.conf']);
+    };
+    const fullnat = firstOf(rendered(fullCluster()));
+    expect(modesOf(fullnat)).toEqual({ ...common, 'routing/ospfd.conf': '0640', 'routing/zebra.conf': '0640' });
+    expect(holding(fullnat)).toEqual(['routing/ospfd.conf']);
+    const ipvs = firstOf(rendered(fullIpvsCluster()));
+    const netfilter = { 'host/iptables': '0644', 'host/modules': '0644' };
+    expect(modesOf(ipvs)).toEqual({ ...common, ...netfilter, 'routing/frr.conf': '0640' });
+    expect(holding(ipvs)).toEqual(['routing/frr.conf']);
   });
 
   test('has an ID that differs exactly where its files do', () => {
     fc.assert(
-      fc.property(clusterArbitrary, clusterArbitrary, (a, b) => {
+      fc.property(anyCluster, anyCluster, (a, b) => {
         const releases = [a, { ...b, lbinfos: a.lbinfos, type: a.type }].flatMap((c) => tryReleases(c));
         for (const one of releases) {
           for (const other of releases) expect(one.id === other.id).toBe(filesOf(one) === filesOf(other));
@@ -141,7 +172,7 @@ describe('a release', () => {
 
   test('is the same bytes every time, also on another process', () => {
     fc.assert(
-      fc.property(clusterArbitrary, (cluster) => {
+      fc.property(anyCluster, (cluster) => {
         const input: RenderInput = {
           cluster,
           lips: planOf(cluster),
@@ -163,6 +194,53 @@ describe('a release', () => {
     const { idc: _idc, linkspeed: _speed, ssh: _ssh, ...less } = fullCluster();
     const vips = less.vip2ws.map(({ owner: _owner, domains: _domains, ...vip }) => vip);
     expect(ids({ ...less, vip2ws: vips })).toEqual(ids(fullCluster()));
+    for (const cluster of [fullCluster(), fullIpvsCluster()]) {
+      const turned = cluster.lbinfos.map((lb) => ({ ...lb, state: lb.state === 'drain' ? 'up' : 'drain' }) as const);
+      expect(ids({ ...cluster, lbinfos: turned })).toEqual(ids(cluster));
+    }
+  });
+});
+
+describe('what is loaded', () => {
+  const loads = (cluster: Cluster) => rendered(cluster).map((release) => release.loads);
+
+  test.each([
+    ['fullnat', fullCluster()],
+    ['ipvs', fullIpvsCluster()],
+  ])('of %s is known by one digest, whatever else changes on the host', (_, cluster) => {
+    const [first, second] = loads(cluster);
+    expect(first).not.toBe(second);
+    const others: Cluster[] = [
+      { ...cluster, ospf: { ...cluster.ospf, cost: 77 } },
+      { ...cluster, device: 'em9', vipnets: [...cluster.vipnets, '60.30.0.0/24'] },
+    ];
+    for (const other of others) {
+      expect(rendered(other).map((r) => r.id)).not.toEqual(rendered(cluster).map((r) => r.id));
+      expect(loads(other)).toEqual(loads(cluster));
+    }
+  });
+
+  test.each([
+    ['fullnat', fullCluster()],
+    ['ipvs', fullIpvsCluster()],
+  ])('of %s is another one when keepalived would load anything else', (_, cluster) => {
+    const [vip] = cluster.vip2ws as [Cluster['vip2ws'][number]];
+    const changed: Cluster[] = [
+      { ...cluster, vip2ws: [{ ...vip, quorum: 11 }] },
+      { ...cluster, vip2ws: [{ ...vip, announce: 'all' }] },
+      { ...cluster, vip2ws: [] },
+      { ...cluster, vip2ws: [vip, { ...vip, vip: '60.28.208.2', wss: [], wsattrs: {} }] },
+      { ...cluster, check: { interval: 9 } },
+    ];
+    for (const other of changed) for (const [i, one] of loads(other).entries()) expect(one).not.toBe(loads(cluster)[i]);
+  });
+
+  test('of ipvs does not go by LIPs, of fullnat it does', () => {
+    for (const cluster of [fullCluster(), fullIpvsCluster()]) {
+      const lbinfos = cluster.lbinfos.map((lb, i) => (i === 0 ? { ...lb, lips: ['10.0.19.240-244'] } : lb));
+      const same = loads({ ...cluster, lbinfos })[0] === loads(cluster)[0];
+      expect(same).toBe(cluster.dataplane === 'ipvs');
+    }
   });
 });
 
@@ -261,6 +339,10 @@ describe('rendering from the cache', () => {
         { vipnets: ['60.28.208.0/24'] },
         { ospf: { cost: 77 } },
         { ospf: null },
+        { dataplane: 'ipvs', routing: null },
+        { dataplane: null, routing: null },
+        { dataplane: 'ipvs', routing: 'quagga' },
+        { dataplane: 'fullnat', routing: 'frr' },
       )
       .map((set) => ({ call: { op: 'cluster.set', set } })),
     fc.nat({ max: 3 }).map((resolve) => ({ resolve })),
@@ -269,7 +351,7 @@ describe('rendering from the cache', () => {
 
   test('equals rendering anew, after any sequence of changes', () => {
     fc.assert(
-      fc.property(clusterArbitrary, fc.array(step, { maxLength: 8 }), (start, steps) => {
+      fc.property(anyCluster, fc.array(step, { maxLength: 8 }), (start, steps) => {
         let input = nextInput({ cluster: start, lips: emptyLipPlan, addresses: noAddresses }, 0);
         for (const one of steps) {
           input = nextInput(after(input, one), 'resolve' in one ? one.resolve : 0);
@@ -315,14 +397,15 @@ describe('rendering from the cache', () => {
       return result.ok ? result.releases.map((r) => r.files()) : [];
     };
     const [lb1, lb2] = files(before);
-    const [drained1, drained2] = files({
+    const [moved1, moved2] = files({
       ...before,
-      lbinfos: before.lbinfos.with(1, { ...(before.lbinfos[1] as Cluster['lbinfos'][number]), state: 'drain' }),
+      lbinfos: before.lbinfos.with(1, { ...(before.lbinfos[1] as Cluster['lbinfos'][number]), device: 'em7' }),
     });
-    drained1?.forEach((file, i) => expect(file).toBe(lb1?.[i]));
-    const changed = drained2?.filter((file) => !lb2?.includes(file)).map((f) => f.path) ?? [];
+    moved1?.forEach((file, i) => expect(file).toBe(lb1?.[i]));
+    const changed = moved2?.filter((file) => !lb2?.includes(file)).map((f) => f.path) ?? [];
     expect(changed).not.toContain('keepalived/vips/60.28.208.1.conf');
-    expect(drained2?.filter((file) => !lb2?.some((f) => f.sha256 === file.sha256)).map((f) => f.path)).toEqual([
+    expect(moved2?.filter((file) => !lb2?.some((f) => f.sha256 === file.sha256)).map((f) => f.path)).toEqual([
+      'host/addresses',
       'routing/ospfd.conf',
     ]);
   });

@@ -9,15 +9,44 @@ import type { Addresses } from '../domain/edge/addresses.ts';
 import { lipsOf } from '../domain/edge/lips.ts';
 import type { LipPlan } from '../domain/edge/lips.ts';
 import { dataplaneOf, routingOf } from '../domain/edge/model.ts';
-import type { Cluster, Dataplane, Lb } from '../domain/edge/model.ts';
+import type { Cluster, Dataplane, Lb, Routing } from '../domain/edge/model.ts';
 import { error } from '../domain/problem.ts';
 import type { Problem } from '../domain/problem.ts';
 import { digestFiles, renderFile } from './files.ts';
 import type { RenderedFile } from './files.ts';
+import { agentFile, agentHelper } from './host/agent.ts';
 import { announceFile, announceHelper } from './host/announce.ts';
-import { addressesFile, sysctlFile } from './host/host.ts';
-import { entryFile, mainFile, vipFile } from './keepalived/fullnat.ts';
-import { ospfdFile, zebraFile } from './routing/quagga.ts';
+import { fullnatHostFiles, ipvsHostFiles } from './host/host.ts';
+import type { HostInput } from './host/host.ts';
+import { fullnat } from './keepalived/fullnat.ts';
+import { ipvs } from './keepalived/ipvs.ts';
+import { entryFile, loadsOf, mainFile, vipFile } from './keepalived/keepalived.ts';
+import type { KeepalivedDialect, MainFile } from './keepalived/keepalived.ts';
+import { frrFiles } from './routing/frr.ts';
+import type { RoutingInput } from './routing/ospf.ts';
+import { quaggaFiles } from './routing/quagga.ts';
+
+interface DataplaneRenderer {
+  keepalived: KeepalivedDialect;
+  host: (input: HostInput) => RenderedFile[];
+}
+
+/** dpvs is refused in every document. */
+const dataplanes: Readonly<Record<Exclude<Dataplane, 'dpvs'>, DataplaneRenderer>> = {
+  fullnat: { keepalived: fullnat, host: fullnatHostFiles },
+  ipvs: { keepalived: ipvs, host: ipvsHostFiles },
+};
+
+const routings: Readonly<Record<Routing, (input: RoutingInput) => RenderedFile[]>> = {
+  quagga: quaggaFiles,
+  frr: frrFiles,
+};
+
+function dataplaneRenderer(cluster: Cluster): DataplaneRenderer {
+  const dataplane = dataplaneOf(cluster);
+  if (dataplane === 'dpvs') throw new Error(`cluster ${cluster.name} has a data plane that no document may have`);
+  return dataplanes[dataplane];
+}
 
 export interface RenderInput {
   cluster: Cluster;
@@ -34,9 +63,11 @@ export interface Release {
   readonly cluster: string;
   readonly lb: string;
   readonly dataplane: Dataplane;
-  readonly routing: 'quagga' | 'frr';
+  readonly routing: Routing;
   /** Virtual services that a keepalived reads in it. */
   readonly services: number;
+  /** 10 hex digits: the same as long as keepalived would load the same. */
+  readonly loads: string;
   /** All files but the manifest, sorted by path. */
   readonly files: () => RenderedFile[];
   /** manifest.json. */
@@ -53,7 +84,7 @@ export function renderCluster(input: RenderInput): Rendered {
   return { ok: true, releases: input.cluster.lbinfos.map((lb) => renderLb(input, lb, shared)) };
 }
 
-/** What would be left out in silence: FULLNAT without LIPs, OSPF without the authentication that was asked for. */
+/** What would be left out in silence: connections without LIPs, OSPF without the authentication that was asked for. */
 function missingParts({ cluster, lips, ospfKey }: RenderInput): Problem[] {
   const problems = cluster.lbinfos.flatMap((lb, i) =>
     lipsOf(lips, lb.hostname).length > 0
@@ -83,15 +114,19 @@ interface SharedFiles {
   /** The VIPs as one text: what an LB's main file depends on. */
   names: string;
   services: number;
+  /** Asked for by any port, sorted, as one text. */
+  schedulers: string;
   digest: string;
   problems: Problem[];
 }
 
 function renderVips(cluster: Cluster, addresses: Addresses): SharedFiles {
-  const context = { check: cluster.check, announce: cluster.announce };
+  const { keepalived: dialect } = dataplaneRenderer(cluster);
+  const context = { dialect, check: cluster.check, announce: cluster.announce };
   const problems: Problem[] = [];
   const files: RenderedFile[] = [];
   const vips: string[] = [];
+  const schedulers = new Set<string>();
   let services = 0;
   cluster.vip2ws.forEach((vip, i) => {
     const rendered = vipFile(vip, context, addresses);
@@ -99,19 +134,21 @@ function renderVips(cluster: Cluster, addresses: Addresses): SharedFiles {
     files.push(rendered.file);
     vips.push(vip.vip);
     services += rendered.services;
+    for (const scheduler of rendered.schedulers) schedulers.add(scheduler);
   });
   const names = vips.join('\n');
   const digest = createHash('sha256')
     .update(files.map((file) => file.sha256).join(''))
     .update(names)
     .digest('hex');
-  return { files, vips, names, services, digest, problems };
+  return { files, vips, names, services, schedulers: [...schedulers].sort().join(' '), digest, problems };
 }
 
 interface LbFiles {
   /** Everything that the files were made from, compared by identity. */
   from: readonly unknown[];
   files: readonly RenderedFile[];
+  main: MainFile;
   digest: string;
 }
 
@@ -131,8 +168,10 @@ function renderLb(input: RenderInput, lb: Lb, shared: SharedFiles): Release {
     dataplane: dataplaneOf(cluster),
     routing: routingOf(cluster),
     services: shared.services,
+    loads: loadsOf(own.main, shared.digest),
   };
-  const files = () => [...own.files, ...shared.files].sort((a, b) => (a.path < b.path ? -1 : 1));
+  const files = () =>
+    [own.main.file(base.loads), ...own.files, ...shared.files].sort((a, b) => (a.path < b.path ? -1 : 1));
   return { ...base, files, manifest: () => manifestFile(base, files()) };
 }
 
@@ -142,6 +181,7 @@ function lbFiles(input: RenderInput, lb: Lb, shared: SharedFiles): LbFiles {
   const from = [
     lips,
     shared.names,
+    shared.schedulers,
     cluster.type,
     cluster.device,
     cluster.vipnets,
@@ -152,16 +192,17 @@ function lbFiles(input: RenderInput, lb: Lb, shared: SharedFiles): LbFiles {
   ];
   const known = lbCache.get(lb);
   if (known && known.from.every((value, i) => value === from[i])) return known;
+  const { keepalived: dialect, host } = dataplaneRenderer(cluster);
+  const main = mainFile(dialect, { lb, lips, vips: shared.vips });
+  const schedulers = shared.schedulers.split(' ').filter((scheduler) => scheduler !== '');
   const files = [
     entryFile,
-    mainFile(lb, lips, shared.vips),
-    zebraFile(lb),
-    ospfdFile(cluster, lb, { lips, key: input.ospfKey }),
-    addressesFile(cluster, lb, lips),
-    sysctlFile,
+    ...routings[routingOf(cluster)]({ cluster, lb, lips, key: input.ospfKey }),
+    ...host({ cluster, lb, lips, schedulers }),
     announceFile,
+    agentFile,
   ];
-  const rendered = { from, files, digest: digestFiles(files) };
+  const rendered = { from, files, main, digest: `${main.digest} ${digestFiles(files)}` };
   lbCache.set(lb, rendered);
   return rendered;
 }
@@ -169,7 +210,14 @@ function lbFiles(input: RenderInput, lb: Lb, shared: SharedFiles): LbFiles {
 /** One file a line, so that a POSIX shell can read it too. */
 function manifestFile(base: Omit<Release, 'files' | 'manifest'>, files: readonly RenderedFile[]): RenderedFile {
   return renderFile({ path: 'manifest.json' }, () => {
-    const head = { format: 1, release: base.id, ...base, id: undefined, helper: announceHelper.name };
+    const head = {
+      format: 1,
+      release: base.id,
+      ...base,
+      id: undefined,
+      helper: announceHelper.name,
+      agent: agentHelper.name,
+    };
     const fields = Object.entries(head).flatMap(([k, v]) =>
       v === undefined ? [] : `${JSON.stringify(k)}: ${JSON.stringify(v)},\n`,
     );

@@ -65,7 +65,11 @@ export function duplicates(
   return problems;
 }
 
-/** Quagga redistributes connected routes of every interface at one metric. */
+/**
+ * Quagga redistributes connected routes of every interface at one metric. FRR could tell interfaces apart
+ * by its route-map, but zebra 8.4 goes on with the old interface of a VIP that was added to another one
+ * before it was taken from there.
+ */
 export function checkDegrade(cluster: Cluster): Problem[] {
   if (ospfAnnounceOf(cluster) === 'network') return [];
   return [

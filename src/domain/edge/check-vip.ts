@@ -171,14 +171,23 @@ function checkPort(cluster: Cluster, port: Port): Problem[] {
       }),
     );
   }
-  if (type === 'tcp' && port.check) {
+  if (type === 'udp' && protocolOf(port) !== 'UDP') {
+    problems.push(
+      error('check.type', {
+        code: 'udp_check_of_tcp',
+        message: 'a udp check says nothing about a TCP port',
+        hint: 'set check.type to tcp, http or https, or leave it out',
+      }),
+    );
+  }
+  if ((type === 'tcp' || type === 'udp') && port.check) {
     const unused = dataplaneOf(cluster) === 'fullnat' ? (['retry'] as const) : [];
     for (const field of ['path', 'host', 'status', 'digest', ...unused] as const) {
       if (port.check[field] === undefined) continue;
       problems.push(
         error(`check.${field}`, {
           code: 'check_field_unused',
-          message: `a tcp check has no ${field} here`,
+          message: `a ${type} check has no ${field} here`,
           hint: 'set check.type to http or https, or leave the field out',
         }),
       );

@@ -97,7 +97,6 @@ const shape: Case[] = [
 
 const rules: Case[] = [
   ['dataplane_unsupported', 'dataplane', (d) => (d.dataplane = 'dpvs')],
-  ['routing_unsupported', 'routing', (d) => (d.routing = 'frr')],
   ['reserved_interface', 'device', (d) => (d.device = 'lo')],
   ['reserved_interface', 'device', (d) => (d.device = 'default')],
   ['reserved_interface', 'lbinfos[0].device', (d) => (d.lb.device = 'weir-high')],
@@ -111,6 +110,7 @@ const rules: Case[] = [
   ['ospf_timers', 'ospf.dead', (d) => (d.ospf = { hello: 12 })],
   ['degrade_needs_network', 'announce', (d) => d.put(d, { announce: 'degrade', ospf: { announce: 'redistribute' } })],
   ['degrade_needs_network', 'vip2ws[0].announce', (d) => (d.ospf = { announce: 'redistribute' })],
+  ['degrade_needs_network', 'vip2ws[0].announce', (d) => d.put(d, { routing: 'frr', ospf: {} })],
   ['check_conflict', 'check.digest', (d) => (d.check = { status: 200, digest: 'a'.repeat(32) })],
   [
     'check_conflict',
@@ -162,6 +162,21 @@ const rules: Case[] = [
   ['check_field_unused', 'vip2ws[0].ports[0].check.status', (d) => (d.port.check = { status: 200 })],
   ['check_field_unused', 'vip2ws[0].ports[0].check.digest', (d) => (d.port.check = { digest: 'a'.repeat(32) })],
   ['check_field_unused', 'vip2ws[0].ports[0].check.retry', (d) => (d.port.check = { retry: 3 })],
+  [
+    'check_field_unused',
+    'vip2ws[0].ports[0].check.path',
+    (d) =>
+      d.put(d, { dataplane: 'ipvs', vip2ws: [{ ...d.vip, ports: [{ ...d.port, check: { path: '/', retry: 3 } }] }] }),
+  ],
+  [
+    'check_field_unused',
+    'vip2ws[0].ports[3].check.path',
+    (d) => {
+      d.dataplane = 'ipvs';
+      d.vip.ports.push({ ...d.port, protocol: 'UDP', check: { path: '/' } });
+    },
+  ],
+  ['udp_check_of_tcp', 'vip2ws[0].ports[0].check.type', (d) => (d.port.check = { type: 'udp' })],
   ['not_a_host', 'lbinfos[0].internalip', (d) => (d.lb.internalip = '10.0.19.224')],
   ['not_a_host', 'lbinfos[0].extraip', (d) => (d.lb.extraip = '60.29.246.187')],
   ['gateway_outside_subnet', 'lbinfos[0].internalgateway', (d) => (d.lb.internalgateway = '10.0.19.223')],
@@ -202,6 +217,16 @@ const warnings: Case[] = [
   ['ospf_unauthenticated', 'ospf.key', (d) => (d.ospf = {})],
   ['no_ws', 'vip2ws[0].wss', (d) => d.put(d.vip, { wss: [], wsattrs: undefined })],
   ['lips_planned', 'lbinfos[1].lips', () => undefined],
+  ['synproxy_unsupported', 'vip2ws[0].ports[0].synproxy', (d) => (d.dataplane = 'ipvs')],
+  [
+    'synproxy_unsupported',
+    'vip2ws[1].ports[0].synproxy',
+    (d) => {
+      d.dataplane = 'ipvs';
+      for (const port of d.vip.ports) port.synproxy = 0;
+      d.add({ ports: [{ ...d.port, synproxy: 1 }] });
+    },
+  ],
 ];
 
 describe('the full document', () => {
@@ -280,6 +305,17 @@ describe('at the limit', () => {
       'the same WS behind two VIPs',
       (d) => d.add({ wss: ['ws1.room1'], wsattrs: { 'ws1.room1': { address: '10.1.0.1' } } }),
     ],
+    [
+      'what mainline keepalived serves',
+      (d) => {
+        d.dataplane = 'ipvs';
+        d.put(d.port, { protocol: 'UDP', persistence_timeout: 2_678_400, check: { retry: 3 } });
+        d.vip.ports.push({ ...d.port, protocol: 'TCP', check: { type: 'tcp', retry: 3 } });
+        d.vip.ports.push({ ...d.port, sport: 444, check: { type: 'https', path: '/' } });
+      },
+    ],
+    ['frr with fullnat, degrading by network statements', (d) => (d.routing = 'frr')],
+    ['quagga with ipvs', (d) => d.put(d, { dataplane: 'ipvs', routing: 'quagga' })],
     ['a retry of an http check', (d) => (d.port.check = { type: 'http', retry: 3 })],
     ['no LBs and no VIPs', (d) => d.put(d, { lbinfos: [], vip2ws: [] })],
   ])('%s is accepted', (_, change) => {
@@ -295,6 +331,25 @@ function expectTexts(problems: readonly Problem[]): void {
     expect(message).not.toContain('undefined');
   }
 }
+
+describe('the SYN proxy that ipvs has not', () => {
+  test('is no matter for a port that is UDP, or whose synproxy is 0', () => {
+    const document = drafted((d) => {
+      d.dataplane = 'ipvs';
+      for (const port of d.vip.ports) port.synproxy = 0;
+      d.port.protocol = 'UDP';
+      d.port.synproxy = 1;
+    });
+    expect(problemsOf(document).map((p) => p.code)).not.toContain('synproxy_unsupported');
+    expect(problemsOf(fullCluster()).map((p) => p.code)).not.toContain('synproxy_unsupported');
+  });
+
+  test('is warned of once for all ports', () => {
+    const document = drafted((d) => (d.dataplane = 'ipvs'));
+    document.vip2ws.push({ ...(document.vip2ws[0] as Vip), vip: '60.28.208.3' });
+    expect(problemsOf(document).filter((p) => p.code === 'synproxy_unsupported')).toHaveLength(1);
+  });
+});
 
 describe('all problems', () => {
   test('are reported at once, each with its path', () => {

@@ -17,7 +17,7 @@ import { error, warning } from '../problem.ts';
 import type { Problem } from '../problem.ts';
 import { lbProblems, lipTaken } from './check-lb.ts';
 import { vipProblems } from './check-vip.ts';
-import { Cluster, dataplaneOf, defaults, routingOf } from './model.ts';
+import { Cluster, dataplaneOf, defaults, protocolOf } from './model.ts';
 import type { Lb } from './model.ts';
 
 /** Every problem of a document, errors and warnings, with paths into it. */
@@ -29,6 +29,7 @@ export function checkCluster(cluster: Cluster): Problem[] {
     ...eachPart('vip2ws', cluster.vip2ws, (vip) => vipProblems(cluster, vip)),
     ...checkUnique(cluster),
     ...checkLipsApart(cluster),
+    ...checkSynproxy(cluster),
   ];
 }
 
@@ -51,21 +52,12 @@ function eachPart<T>(field: string, parts: readonly T[], problemsOf: (part: T) =
 
 function checkHead(cluster: Cluster): Problem[] {
   const problems: Problem[] = [];
-  if (dataplaneOf(cluster) !== 'fullnat') {
+  if (dataplaneOf(cluster) === 'dpvs') {
     problems.push(
       error('dataplane', {
         code: 'dataplane_unsupported',
-        message: `data plane ${dataplaneOf(cluster)} cannot be rendered yet`,
-        hint: 'leave dataplane out, or set it to fullnat',
-      }),
-    );
-  }
-  if (routingOf(cluster) !== 'quagga') {
-    problems.push(
-      error('routing', {
-        code: 'routing_unsupported',
-        message: `routing suite ${routingOf(cluster)} cannot be rendered yet`,
-        hint: 'leave routing out, or set it to quagga',
+        message: 'data plane dpvs cannot be rendered yet',
+        hint: 'set dataplane to fullnat or ipvs',
       }),
     );
   }
@@ -94,6 +86,24 @@ function checkHead(cluster: Cluster): Problem[] {
   problems.push(...checkConflicts('check', cluster.check));
   problems.push(...duplicates(cluster.vipnets, (i) => `vipnets[${i}]`, { code: 'duplicate_net', what: 'net' }));
   return problems;
+}
+
+/** One warning for all ports: synproxy is 1 wherever nobody said otherwise. */
+function checkSynproxy(cluster: Cluster): Problem[] {
+  if (dataplaneOf(cluster) !== 'ipvs') return [];
+  for (const [i, vip] of cluster.vip2ws.entries()) {
+    const j = vip.ports.findIndex((port) => port.synproxy === 1 && protocolOf(port) === 'TCP');
+    if (j < 0) continue;
+    return [
+      warning(`vip2ws[${i}].ports[${j}].synproxy`, {
+        code: 'synproxy_unsupported',
+        message:
+          'synproxy has no effect with dataplane ipvs yet: the WSs see every SYN (this port is the first of those that ask for it)',
+        hint: 'set synproxy to 0 on the ports, or leave it for a version that has it',
+      }),
+    ];
+  }
+  return [];
 }
 
 function checkUnique(cluster: Cluster): Problem[] {

@@ -53,12 +53,20 @@ const checkFields = {
 export const Check = Type.Object(checkFields, { ...strict, description: 'default health check' });
 export type Check = Static<typeof Check>;
 
-export const CheckType = Type.Union([Type.Literal('http'), Type.Literal('https'), Type.Literal('tcp')]);
+export const CheckType = Type.Union([
+  Type.Literal('http'),
+  Type.Literal('https'),
+  Type.Literal('tcp'),
+  Type.Literal('udp'),
+]);
 export type CheckType = Static<typeof CheckType>;
 
 export const PortCheck = Type.Object(
   { type: o(CheckType), ...checkFields },
-  { ...strict, description: 'health check of a port; type by dport: 80 http, 443 https, else tcp' },
+  {
+    ...strict,
+    description: 'health check of a port; type of a UDP port udp, else by dport: 80 http, 443 https, else tcp',
+  },
 );
 export type PortCheck = Static<typeof PortCheck>;
 
@@ -70,6 +78,7 @@ type Literals<Texts extends readonly string[]> = { -readonly [K in keyof Texts]:
 export const Scheduler = Type.Union(schedulers.map((s) => Type.Literal(s)) as unknown as Literals<typeof schedulers>, {
   description: 'IPVS scheduler; default wrr',
 });
+export type Scheduler = Static<typeof Scheduler>;
 
 const portNumber = (description: string) => Type.Integer({ minimum: 1, maximum: 65535, description });
 
@@ -188,7 +197,7 @@ export const Ospf = Type.Object(
     key: o(text('ospf-key', 'MD5 key, at most 16 characters; stored as a secret and shown as secret:NAME')),
     announce: o(
       Type.Union([Type.Literal('network'), Type.Literal('redistribute')], {
-        description: 'how VIPs are announced; default network with quagga',
+        description: 'how VIPs are announced; default network with quagga, redistribute with frr',
       }),
     ),
   },
@@ -232,7 +241,9 @@ export function dataplaneOf(cluster: Cluster): Dataplane {
   return cluster.dataplane ?? defaults.dataplane;
 }
 
-export function routingOf(cluster: Cluster): 'quagga' | 'frr' {
+export type Routing = 'quagga' | 'frr';
+
+export function routingOf(cluster: Cluster): Routing {
   return cluster.routing ?? (dataplaneOf(cluster) === 'fullnat' ? 'quagga' : 'frr');
 }
 
@@ -257,6 +268,10 @@ export function protocolOf(port: Port): Protocol {
   return port.protocol ?? defaults.protocol;
 }
 
+export function schedulerOf(port: Port): Scheduler {
+  return port.scheduler ?? defaults.scheduler;
+}
+
 export function stateOf(vip: Vip, ws: string): WsState {
   return vip.wsattrs?.[ws]?.state ?? 'up';
 }
@@ -268,7 +283,9 @@ export function weightOf(vip: Vip, ws: string): number {
 }
 
 export function checkTypeOf(port: Port): CheckType {
-  return port.check?.type ?? (port.dport === 80 ? 'http' : port.dport === 443 ? 'https' : 'tcp');
+  if (port.check?.type !== undefined) return port.check.type;
+  if (protocolOf(port) === 'UDP') return 'udp';
+  return port.dport === 80 ? 'http' : port.dport === 443 ? 'https' : 'tcp';
 }
 
 /** `SPORT`, or `SPORT:PROTOCOL` where it is not TCP: what names a port within its VIP. */

@@ -234,7 +234,7 @@ describe('short forms', () => {
 
   test('check: tcp is check: {type: tcp}', () => {
     expect(valueOf(parsePort({ sport: 1, dport: 2, check: 'tcp' })).check).toEqual({ type: 'tcp' });
-    expect(found(parsePort({ sport: 1, dport: 2, check: 'udp' }))).toEqual(['check.type not_allowed']);
+    expect(found(parsePort({ sport: 1, dport: 2, check: 'icmp' }))).toEqual(['check.type not_allowed']);
   });
 
   test('missing wss are none', () => {

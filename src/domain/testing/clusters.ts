@@ -5,8 +5,8 @@
 import fc from 'fast-check';
 import { namesToResolve, nextAddresses, noAddresses } from '../edge/addresses.ts';
 import type { Addresses } from '../edge/addresses.ts';
-import type { Cluster, Lb, Port, PortCheck, Uplink, Vip, WsAttrs } from '../edge/model.ts';
-import { schedulers } from '../edge/model.ts';
+import type { Cluster, Lb, Port, PortCheck, Routing, Uplink, Vip, WsAttrs } from '../edge/model.ts';
+import { ospfAnnounceOf, portKey, schedulers } from '../edge/model.ts';
 
 /** A valid document in which every field of the model stands at least once. */
 export function fullCluster(): Cluster {
@@ -92,6 +92,19 @@ export function fullCluster(): Cluster {
   };
 }
 
+/** The same on a stock kernel, with a UDP port, and VIPs that are redistributed. */
+export function fullIpvsCluster(): Cluster {
+  const full = fullCluster();
+  const dns: Port = { sport: 53, dport: 53, synproxy: 0, persistence_timeout: 0, protocol: 'UDP', check: { retry: 2 } };
+  return {
+    ...full,
+    dataplane: 'ipvs',
+    routing: 'frr',
+    ospf: { ...full.ospf, announce: 'redistribute' },
+    vip2ws: full.vip2ws.map((vip) => ({ ...vip, announce: 'any', ports: [...vip.ports, dns] })),
+  };
+}
+
 /** Addresses of every name that a document leaves to be resolved: 10.200.0.0/16 by order. */
 export function resolved(cluster: Cluster): Addresses {
   const found = namesToResolve(cluster).map((name, i) => {
@@ -134,6 +147,11 @@ const tcpCheck: fc.Arbitrary<PortCheck> = fc
   .record({ type: fc.constant('tcp' as const), ...timing })
   .map(compact<PortCheck>);
 
+/** Of mainline keepalived. */
+const plainCheck: fc.Arbitrary<PortCheck> = fc
+  .record({ ...timing, retry: optional(fc.integer({ min: 1, max: 100 })) })
+  .map(compact<PortCheck>);
+
 const clusterCheck = httpCheck.map(({ type: _type, ...check }) => check);
 
 const portArbitrary: fc.Arbitrary<Port> = fc
@@ -155,11 +173,31 @@ const wsArbitrary: fc.Arbitrary<WsAttrs> = fc
   })
   .map(compact<WsAttrs>);
 
+/** A port as mainline keepalived serves it: also UDP, longer persistence, retries of every check. */
+const ipvsPortArbitrary: fc.Arbitrary<Port> = fc.oneof(
+  portArbitrary,
+  fc
+    .record({
+      port: portArbitrary,
+      persistence_timeout: fc.integer({ min: 0, max: 2678400 }),
+      type: fc.constantFrom('tcp' as const, 'udp' as const),
+      check: plainCheck,
+    })
+    .map(({ port, persistence_timeout, type, check }): Port => {
+      const protocol = type === 'udp' ? 'UDP' : 'TCP';
+      return { ...port, persistence_timeout, protocol, check: { ...check, type } };
+    }),
+  fc.record({ port: portArbitrary, check: optional(fc.oneof(httpCheck, tcpCheck)) }).map(({ port, check }): Port => {
+    const { check: _check, ...rest } = port;
+    return { ...rest, protocol: 'UDP', ...(check ? { check } : {}) };
+  }),
+);
+
 /** A VIP by its number: its address, and WSs of its own, the first of which serves. */
-export function vipArbitrary(number: number): fc.Arbitrary<Vip> {
+export function vipArbitrary(number: number, port: fc.Arbitrary<Port> = portArbitrary): fc.Arbitrary<Vip> {
   return fc
     .record({
-      ports: fc.uniqueArray(portArbitrary, { selector: (p) => p.sport, minLength: 1, maxLength: 4 }),
+      ports: fc.uniqueArray(port, { selector: (p) => portKey(p), minLength: 1, maxLength: 4 }),
       wss: fc.array(fc.record({ attrs: optional(wsArbitrary), pinned: fc.boolean() }), { maxLength: 5 }),
       announce: optional(fc.constantFrom('any' as const, 'all' as const, 'degrade' as const)),
       owner: optional(fc.constantFrom('team A', '运维')),
@@ -226,37 +264,47 @@ function someOf<T>(most: number, one: (number: number) => fc.Arbitrary<T>): fc.A
   return numbers.chain((all) => fc.tuple(...all.map(one)));
 }
 
+function clustersOver(port: fc.Arbitrary<Port>): fc.Arbitrary<Cluster> {
+  return fc
+    .record({
+      type: fc.constantFrom('extra' as const, 'internal' as const),
+      device: fc.constantFrom('em1', 'eth0'),
+      vipnets: fc.constantFrom<string[]>(['60.28.208.0/25'], ['125.39.93.48/28', '60.28.208.0/24', '60.29.0.1/32']),
+      linkspeed: optional(fc.constantFrom('1g' as const, '10g' as const)),
+      ospf: optional(
+        fc
+          .record({
+            cost: optional(fc.integer({ min: 1, max: 1000 })),
+            hello: optional(fc.integer({ min: 1, max: 10 })),
+            keyid: optional(fc.integer({ min: 1, max: 255 })),
+            key: optional(fc.constantFrom('S3cretKey', 'a+b/c=', '%^*~-@._')),
+            area: optional(fc.constantFrom('0.0.0.0', '0.0.0.7')),
+            announce: optional(fc.constantFrom('network' as const, 'redistribute' as const)),
+          })
+          .map(compact<NonNullable<Cluster['ospf']>>),
+      ),
+      check: optional(clusterCheck),
+      announce: optional(fc.constantFrom('any' as const, 'all' as const, 'degrade' as const)),
+      lbinfos: someOf(5, lbArbitrary),
+      vip2ws: someOf(5, (number) => vipArbitrary(number, port)),
+    })
+    .map(({ type, lbinfos, ...rest }) => {
+      const sided = lbinfos.map((lb) => (type === 'extra' ? lb : { ...lb, ospfnet: '10.0.16.0/22' }));
+      return compact<Cluster>({ name: 'c1', type, ...rest, lbinfos: sided });
+    });
+}
+
 /** Valid documents, over everything that fullnat with quagga can express. */
-export const clusterArbitrary: fc.Arbitrary<Cluster> = fc
-  .record({
-    type: fc.constantFrom('extra' as const, 'internal' as const),
-    device: fc.constantFrom('em1', 'eth0'),
-    vipnets: fc.constantFrom<string[]>(['60.28.208.0/25'], ['125.39.93.48/28', '60.28.208.0/24']),
-    linkspeed: optional(fc.constantFrom('1g' as const, '10g' as const)),
-    ospf: optional(
-      fc
-        .record({
-          cost: optional(fc.integer({ min: 1, max: 1000 })),
-          hello: optional(fc.integer({ min: 1, max: 10 })),
-          keyid: optional(fc.integer({ min: 1, max: 255 })),
-          key: optional(fc.constantFrom('S3cretKey', 'a+b/c=')),
-          announce: optional(fc.constantFrom('network' as const, 'redistribute' as const)),
-        })
-        .map(compact<NonNullable<Cluster['ospf']>>),
-    ),
-    check: optional(clusterCheck),
-    announce: optional(fc.constantFrom('any' as const, 'all' as const, 'degrade' as const)),
-    lbinfos: someOf(5, lbArbitrary),
-    vip2ws: someOf(5, vipArbitrary),
-  })
-  .map(({ type, lbinfos, ...rest }) => {
-    const sided = lbinfos.map((lb) => (type === 'extra' ? lb : { ...lb, ospfnet: '10.0.16.0/22' }));
-    return withoutIdleDegrade(compact<Cluster>({ name: 'c1', type, ...rest, lbinfos: sided }));
-  });
+export const clusterArbitrary: fc.Arbitrary<Cluster> = clustersOver(portArbitrary).map(withoutIdleDegrade);
+
+/** Valid documents, over everything that ipvs can express, mostly with frr. */
+export const ipvsClusterArbitrary: fc.Arbitrary<Cluster> = fc
+  .tuple(clustersOver(ipvsPortArbitrary), fc.constantFrom<(Routing | undefined)[]>(undefined, 'frr', 'quagga'))
+  .map(([cluster, routing]) => withoutIdleDegrade(compact<Cluster>({ ...cluster, dataplane: 'ipvs', routing })));
 
 /** `degrade` goes with network announcements only. */
 function withoutIdleDegrade(cluster: Cluster): Cluster {
-  if (cluster.ospf?.announce !== 'redistribute') return cluster;
+  if (ospfAnnounceOf(cluster) === 'network') return cluster;
   const calm = <T extends Cluster | Vip>(part: T): T =>
     part.announce === 'degrade' ? { ...part, announce: 'all' } : part;
   return { ...calm(cluster), vip2ws: cluster.vip2ws.map(calm) };

@@ -25,23 +25,30 @@ const OTHER = '60.28.208.11';
 const fakeIp = String.raw`#!/bin/sh
 cd "$FAKE_IP" || exit 1
 say() { echo "$*" >> log; }
+one() {
+  case "$*" in
+    "-o addr show")
+      for dev in *; do
+        case $dev in log|refuse) continue ;; esac
+        while read -r a; do echo "1: $dev    inet $a scope global $dev\       valid_lft forever preferred_lft forever"; done < "$dev"
+      done ;;
+    "link show dev "*) [ -e "$4" ] || return 1 ;;
+    "link add "*" type dummy") [ ! -e "$3" ] || return 2; say "$@"; : > "$3" ;;
+    "link set "*" up") [ -e "$3" ] || return 1; say "$@" ;;
+    "addr add "*" dev "*)
+      [ -e "$5" ] || return 1
+      if grep -qxF -- "$3" "$5"; then echo "RTNETLINK answers: File exists" >&2; return 2; fi
+      [ ! -e refuse ] || return 2
+      say "$@"; echo "$3" >> "$5" ;;
+    "addr del "*" dev "*)
+      grep -qxF -- "$3" "$5" || { echo "RTNETLINK answers: Cannot assign requested address" >&2; return 2; }
+      say "$@"; grep -vxF -- "$3" "$5" > rest; cat rest > "$5"; rm rest ;;
+    *) echo "fake ip: $*" >&2; return 99 ;;
+  esac
+}
 case "$*" in
-  "-o addr show dev "*)
-    dev=$5
-    [ -e "$dev" ] || { echo "Device \"$dev\" does not exist." >&2; exit 1; }
-    while read -r a; do echo "1: $dev    inet $a scope global $dev\       valid_lft forever preferred_lft forever"; done < "$dev" ;;
-  "link show dev "*) [ -e "$4" ] || exit 1 ;;
-  "link add "*" type dummy") [ ! -e "$3" ] || exit 2; say "$@"; : > "$3" ;;
-  "link set "*" up") [ -e "$3" ] || exit 1; say "$@" ;;
-  "addr add "*" dev "*)
-    [ -e "$5" ] || exit 1
-    if grep -qxF -- "$3" "$5"; then echo "RTNETLINK answers: File exists" >&2; exit 2; fi
-    [ ! -e refuse ] || exit 2
-    say "$@"; echo "$3" >> "$5" ;;
-  "addr del "*" dev "*)
-    grep -qxF -- "$3" "$5" || { echo "RTNETLINK answers: Cannot assign requested address" >&2; exit 2; }
-    say "$@"; grep -vxF -- "$3" "$5" > rest; cat rest > "$5"; rm rest ;;
-  *) echo "fake ip: $*" >&2; exit 99 ;;
+  "-force -batch -") rc=0; while read -r line; do one $line || rc=1; done; exit $rc ;;
+  *) one "$@" ;;
 esac
 `;
 
@@ -133,9 +140,14 @@ describe.each(present)('the announce script with %s', (_name, shell) => {
   });
 
   function run(...args: readonly (string | number)[]) {
+    return runWith('', ...args);
+  }
+
+  function runWith(input: string, ...args: readonly (string | number)[]) {
     const [program = '', ...before] = shell;
     const { status, stderr } = spawnSync(program, [...before, script(), ...args.map(String)], {
       encoding: 'utf8',
+      input,
       env: {
         PATH: `${join(root, 'bin')}:${process.env['PATH']}`,
         FAKE_IP: join(root, 'net'),
@@ -288,6 +300,20 @@ describe.each(present)('the announce script with %s', (_name, shell) => {
       expect(run(...args).status).toBe(2);
     }
     expect([places(), changes()]).toEqual([[], []]);
+  });
+
+  test('settles many VIPs in one go, each by its own policy, and leaves the rest when one line is wrong', () => {
+    set([...one, { vip: OTHER, port: 80, weights: [100] }]);
+    writeFileSync(join(root, 'net/lo'), `127.0.0.1/8\n60.28.208.5/32\n`);
+    const input = `${VIP} degrade 1\n${OTHER} all 1\n60.28.208.5 any 1\n`;
+    expect(runWith(input, '-')).toEqual({ status: 0, stderr: '' });
+    expect([places(), places(OTHER), places('60.28.208.5')]).toEqual([['weir-high'], ['lo'], []]);
+    changes();
+    expect(runWith(`${input}60.28.208.6 some 1\n`, '-')).toEqual({
+      status: 2,
+      stderr: 'announce: unknown policy some\n',
+    });
+    expect(changes()).toEqual([]);
   });
 
   test('ends where the table says, whatever happened before, and in whatever order', () => {

@@ -124,7 +124,8 @@ describe('a mistake that keepalived accepts in silence', () => {
     ['persistence_timeout is not a number from 1', 'persistence_timeout 50', 'persistence_timeout 100000'],
     ['persistence_timeout stands twice', '    syn_proxy', '    persistence_timeout 50'],
     ['protocol tcp is read as UDP', 'protocol TCP', 'protocol tcp'],
-    ['lb_kind DNAT is read as NAT', 'FNAT', 'DNAT'],
+    ['lb_kind DNAT is not that of fullnat', 'FNAT', 'DNAT'],
+    ['lb_kind NAT is not that of fullnat', 'FNAT', 'NAT'],
     ['unknown scheduler conhash', 'wrr', 'conhash'],
     ['FNAT without LIPs', 'laddr_group_name laddr_g1', 'laddr_group_name laddr_g2'],
     ['laddr_group_name is missing', '    laddr_group_name laddr_g1\n', ''],
@@ -186,6 +187,84 @@ describe('a mistake that keepalived accepts in silence', () => {
     ['router_id takes one value', 'LVS_lb1', 'LVS lb1'],
   ])('is complained about: %s', (what, from, to) => {
     expect(readWith([from, to]).complaints.join('\n')).toContain(what);
+  });
+});
+
+describe('of mainline', () => {
+  const mainlineMain = `global_defs {
+    include_check
+    reload_check_config
+    router_id LVS_lb1
+    script_user root
+    enable_script_security
+    lvs_flush
+    checker_process_name weir-0123456789
+}
+include vips/10.10.1.1.conf
+`;
+  const mainlineVip = vip
+    .replace('FNAT', 'NAT')
+    .replace('    syn_proxy\n    laddr_group_name laddr_g1\n', '')
+    .replace('HTTP_GET {', 'SSL_GET {\n            enable_sni')
+    .replace('status_code 200', 'status_code 200\n                virtualhost www.example.com')
+    .replace('nb_get_retry', 'retry');
+
+  function readMainline(from: string, to: string): Reading {
+    expect(mainlineMain + mainlineVip).toContain(from);
+    const tree: Record<string, string> = {
+      '/etc/k/keepalived.conf': mainlineMain.replace(from, to),
+      '/etc/k/vips/10.10.1.1.conf': mainlineVip.replace(from, to),
+    };
+    return readKeepalived((name) => tree[name], '/etc/k/keepalived.conf', 'ipvs');
+  }
+
+  test('the accepted sample is read without a complaint', () => {
+    const reading = readMainline('a', 'a');
+    expect(reading.complaints).toEqual([]);
+    expect([reading.routerId, reading.processName]).toEqual(['LVS_lb1', 'weir-0123456789']);
+    expect(reading.services[0]).toMatchObject({ kind: 'NAT', synproxy: false, lips: [], persistence: 50 });
+    expect(reading.services[0]?.realServers[0]?.check).toEqual({
+      type: 'SSL_GET',
+      path: '/http_check/index.html',
+      status: 200,
+      host: 'www.example.com',
+      sni: true,
+      connectTimeout: 3,
+      retries: 3,
+      retryDelay: 3,
+    });
+  });
+
+  test.each<[what: string, from: string, to: string]>([
+    ['lb_kind FNAT is not that of ipvs', 'lb_kind NAT', 'lb_kind FNAT'],
+    ['unknown keyword syn_proxy', '    alpha', '    syn_proxy\n    alpha'],
+    ['unknown keyword laddr_group_name', '    alpha', '    laddr_group_name g\n    alpha'],
+    ['unknown keyword local_address_group', 'include vips', 'local_address_group g {\n10.0.0.1\n}\ninclude vips'],
+    ['unknown keyword nb_get_retry', ' retry 3', ' nb_get_retry 3'],
+    ['retry is missing', '            retry 3\n', ''],
+    ['unknown keyword notification_email', 'router_id', 'notification_email {\n}\nrouter_id'],
+    ['include_check is missing', '    include_check\n', ''],
+    ['reload_check_config is missing', '    reload_check_config\n', ''],
+    ['enable_script_security is missing', '    enable_script_security\n', ''],
+    ['the announce script needs root', 'script_user root', 'script_user nobody'],
+    ['checker_process_name is missing', '    checker_process_name weir-0123456789\n', ''],
+    ['is cut to 15 characters', 'weir-0123456789', 'weir-0123456789a'],
+    ['persistence_timeout is not a number from 1 to 2678400', 'timeout 50', 'timeout 2678401'],
+    ['enable_sni has no name to send', '                virtualhost www.example.com\n', ''],
+    ['unknown keyword enable_sni', 'SSL_GET', 'HTTP_GET'],
+    ['protocol SCTP is read as UDP', 'protocol TCP', 'protocol SCTP'],
+    ['is above the total weight', 'quorum 1\n', 'quorum 101\n'],
+  ])('is complained about: %s', (what, from, to) => {
+    expect(readMainline(from, to).complaints.join('\n')).toContain(what);
+  });
+
+  test('a UDP port may be checked by UDP', () => {
+    const check = mainlineVip.slice(mainlineVip.indexOf('        SSL_GET'), mainlineVip.lastIndexOf('    }\n}'));
+    const udp = '        UDP_CHECK {\n connect_timeout 3\n retry 3\n delay_before_retry 3\n }\n';
+    const reading = readMainline(check, udp);
+    expect(reading.complaints).toEqual([]);
+    expect(reading.services[0]?.realServers[0]?.check.type).toBe('UDP_CHECK');
+    expect(readMainline('protocol TCP', 'protocol UDP').complaints).toEqual([]);
   });
 });
 

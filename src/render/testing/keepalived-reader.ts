@@ -1,20 +1,26 @@
 /**
- * Reads a keepalived configuration as keepalived 1.2.2 of Alibaba LVS v2 does: one statement a line,
- * comments at the start of a token, braces, includes relative to the folder of the including file.
- * That parser skips what it does not know and takes anything for a number; this one complains about
- * all of it, and about every mistake that it would accept in silence. Pure: files come from a function.
+ * Reads a keepalived configuration as keepalived 1.2.2 of Alibaba LVS v2 (`fullnat`) or mainline 2.2
+ * (`ipvs`) do: one statement a line, comments at the start of a token, braces, includes relative to the
+ * folder of the including file. The old parser skips what it does not know and takes anything for a
+ * number; this one complains about all of it, and about every mistake that either would accept in
+ * silence. Pure: files come from a function.
  */
 import { parseAddress } from '../../domain/address.ts';
 
 /** The text of a file by its absolute path; undefined: there is none. */
 export type ReadFile = (path: string) => string | undefined;
 
+const CHECK_TYPES = ['HTTP_GET', 'SSL_GET', 'TCP_CHECK', 'UDP_CHECK'] as const;
+
 export interface HealthCheck {
-  type: 'HTTP_GET' | 'SSL_GET' | 'TCP_CHECK';
+  type: (typeof CHECK_TYPES)[number];
   connectTimeout: number;
   path?: string;
   status?: number;
   digest?: string;
+  /** Mainline has it here, 1.2.2 on the virtual server. */
+  host?: string;
+  sni?: boolean;
   retries?: number;
   retryDelay?: number;
 }
@@ -49,6 +55,8 @@ export interface Reading {
   /** LIPs by the name of their group. */
   lips: Map<string, string[]>;
   routerId: string | undefined;
+  /** Name that the process of the health checks takes: tells what is loaded. Of `ipvs` alone. */
+  processName: string | undefined;
   /** Files in the order in which they were opened. */
   files: string[];
   /** `FILE:LINE what is wrong`; none in what Weir renders. */
@@ -61,21 +69,33 @@ interface Statement {
   block: Statement[] | undefined;
 }
 
+export type KeepalivedGrammar = 'fullnat' | 'ipvs';
+
 type Complain = (at: string, what: string) => void;
 
 /** keepalived's line buffer, less a margin. */
 const MAX_LINE_BYTES = 1000;
 const SCHEDULERS = ['rr', 'wrr', 'lc', 'wlc', 'lblc', 'lblcr', 'sh', 'dh', 'sed', 'nq'];
 
-export function readKeepalived(readFile: ReadFile, path: string): Reading {
-  const reading: Reading = { services: [], lips: new Map(), routerId: undefined, files: [], complaints: [] };
+export function readKeepalived(readFile: ReadFile, path: string, grammar: KeepalivedGrammar = 'fullnat'): Reading {
+  const reading: Reading = {
+    services: [],
+    lips: new Map(),
+    routerId: undefined,
+    processName: undefined,
+    files: [],
+    complaints: [],
+  };
   const complain: Complain = (at, what) => reading.complaints.push(`${at} ${what}`);
   const statements = open(path, { readFile, files: reading.files, complain });
   const groups = new Map<string, { statement: Statement; used: number }>();
   for (const statement of statements) {
     const [word, ...args] = statement.words;
-    if (word === 'global_defs') reading.routerId = globals(statement, complain);
-    else if (word === 'local_address_group') lipGroup(statement, { lips: reading.lips, complain });
+    if (word === 'global_defs') {
+      if (grammar === 'fullnat') reading.routerId = globals(statement, complain);
+      else Object.assign(reading, mainlineGlobals(statement, complain));
+    } else if (word === 'local_address_group' && grammar === 'fullnat')
+      lipGroup(statement, { lips: reading.lips, complain });
     else if (word === 'virtual_server_group') {
       if (args.length !== 1 || !args[0]) complain(statement.at, 'a virtual_server_group has one name');
       if (groups.has(args[0] ?? '')) complain(statement.at, `virtual_server_group ${args[0]} stands twice`);
@@ -84,7 +104,7 @@ export function readKeepalived(readFile: ReadFile, path: string): Reading {
   }
   for (const statement of statements) {
     if (statement.words[0] === 'virtual_server') {
-      reading.services.push(virtualServer(statement, { groups, lips: reading.lips, complain }));
+      reading.services.push(virtualServer(statement, { grammar, groups, lips: reading.lips, complain }));
     }
   }
   for (const [name, group] of groups) {
@@ -256,6 +276,18 @@ function globals(statement: Statement, complain: Complain): string | undefined {
   return block.text('router_id');
 }
 
+/** What must stand there so that no error passes in silence. */
+const MAINLINE_FLAGS = ['include_check', 'reload_check_config', 'enable_script_security', 'lvs_flush'];
+
+function mainlineGlobals(statement: Statement, complain: Complain): Pick<Reading, 'routerId' | 'processName'> {
+  const block = new Block(statement, ['router_id', 'script_user', 'checker_process_name', ...MAINLINE_FLAGS], complain);
+  for (const word of MAINLINE_FLAGS) if (!block.flag(word)) complain(statement.at, `${word} is missing`);
+  if (block.text('script_user') !== 'root') complain(statement.at, 'the announce script needs root');
+  const processName = block.text('checker_process_name');
+  if (processName.length > 15) complain(statement.at, `${processName} is cut to 15 characters`);
+  return { routerId: block.text('router_id'), processName };
+}
+
 function lipGroup(statement: Statement, { lips, complain }: { lips: Map<string, string[]>; complain: Complain }): void {
   const [, name, ...more] = statement.words;
   if (!name || more.length > 0) complain(statement.at, 'a local_address_group has one name');
@@ -290,26 +322,27 @@ const SERVER_WORDS = [
   'lb_kind',
   'protocol',
   'persistence_timeout',
-  'syn_proxy',
-  'laddr_group_name',
   'alpha',
   'omega',
   'quorum',
   'hysteresis',
   'quorum_up',
   'quorum_down',
-  'virtualhost',
   'real_server',
 ] as const;
 
+const FULLNAT_SERVER_WORDS = ['syn_proxy', 'laddr_group_name', 'virtualhost'] as const;
+
 interface Context {
+  grammar: KeepalivedGrammar;
   groups: Map<string, { statement: Statement; used: number }>;
   lips: ReadonlyMap<string, string[]>;
   complain: Complain;
 }
 
-function virtualServer(statement: Statement, { groups, lips, complain }: Context): VirtualService {
-  const block = new Block(statement, SERVER_WORDS, complain);
+function virtualServer(statement: Statement, { grammar, groups, lips, complain }: Context): VirtualService {
+  const fullnat = grammar === 'fullnat';
+  const block = new Block(statement, [...SERVER_WORDS, ...(fullnat ? FULLNAT_SERVER_WORDS : [])], complain);
   const [, kindOfName, group = '', ...more] = statement.words;
   if (kindOfName !== 'group' || more.length > 0) complain(statement.at, 'a virtual_server is given by its group');
   const known = groups.get(group);
@@ -323,21 +356,26 @@ function virtualServer(statement: Statement, { groups, lips, complain }: Context
     scheduler: block.text('lb_algo'),
     kind: block.text('lb_kind'),
     protocol: block.text('protocol'),
-    // Five characters are read.
-    persistence: block.one('persistence_timeout') ? block.number('persistence_timeout', [1, 99999]) : 0,
+    // 1.2.2 reads five characters.
+    persistence: block.one('persistence_timeout')
+      ? block.number('persistence_timeout', [1, fullnat ? 99999 : 2678400])
+      : 0,
     synproxy: block.flag('syn_proxy'),
-    lips: lips.get(block.text('laddr_group_name')) ?? [],
+    lips: fullnat ? (lips.get(block.text('laddr_group_name')) ?? []) : [],
     quorum: block.number('quorum', [1, 2 ** 31 - 1]),
     quorumUp: quoted(block.must('quorum_up'), complain),
     quorumDown: quoted(block.must('quorum_down'), complain),
     host: block.optional('virtualhost'),
-    realServers: block.all('real_server').map((server) => realServer(server, complain)),
+    realServers: block.all('real_server').map((server) => realServer(server, { grammar, complain })),
   };
   block.number('hysteresis', [0, 0]);
   if (!SCHEDULERS.includes(service.scheduler)) complain(statement.at, `unknown scheduler ${service.scheduler}`);
-  if (service.kind !== 'FNAT') complain(statement.at, `lb_kind ${service.kind} is read as NAT`);
-  if (service.protocol !== 'TCP') complain(statement.at, `protocol ${service.protocol} is read as UDP`);
-  if (service.lips.length === 0) complain(statement.at, 'FNAT without LIPs');
+  if (service.kind !== (fullnat ? 'FNAT' : 'NAT'))
+    complain(statement.at, `lb_kind ${service.kind} is not that of ${grammar}`);
+  if (service.protocol !== 'TCP' && (fullnat || service.protocol !== 'UDP')) {
+    complain(statement.at, `protocol ${service.protocol} is read as UDP`);
+  }
+  if (fullnat && service.lips.length === 0) complain(statement.at, 'FNAT without LIPs');
   for (const word of ['alpha', 'omega']) if (!block.flag(word)) complain(statement.at, `${word} is missing`);
   expectServers(service, (what) => complain(statement.at, what));
   return service;
@@ -374,12 +412,19 @@ function expectServers(service: VirtualService, complain: (what: string) => void
   if (service.quorum > weight) complain(`quorum ${service.quorum} is above the total weight ${weight}`);
 }
 
-function realServer(statement: Statement, complain: Complain): RealServer {
-  const types = ['HTTP_GET', 'SSL_GET', 'TCP_CHECK'] as const;
+interface CheckContext {
+  grammar: KeepalivedGrammar;
+  complain: Complain;
+}
+
+function realServer(statement: Statement, { grammar, complain }: CheckContext): RealServer {
+  const types = CHECK_TYPES.filter((type) => type !== 'UDP_CHECK' || grammar === 'ipvs');
   const block = new Block(statement, ['weight', ...types], complain);
   const [, address = '', port = '', ...more] = statement.words;
   if (!isHostAddress(address) || more.length > 0) complain(statement.at, `${address} is read as 0.0.0.0`);
-  const checks = types.flatMap((type) => block.all(type).map((check) => healthCheck(check, { type, complain })));
+  const checks = types.flatMap((type) =>
+    block.all(type).map((check) => healthCheck(check, { type, grammar, complain })),
+  );
   const [check = { type: 'TCP_CHECK', connectTimeout: 0 }] = checks;
   if (checks.length !== 1) complain(statement.at, `a real_server has ${checks.length} checks`);
   return {
@@ -392,30 +437,43 @@ function realServer(statement: Statement, complain: Complain): RealServer {
 
 function healthCheck(
   statement: Statement,
-  { type, complain }: { type: HealthCheck['type']; complain: Complain },
+  { type, grammar, complain }: CheckContext & { type: HealthCheck['type'] },
 ): HealthCheck {
-  if (type === 'TCP_CHECK') {
-    const block = new Block(statement, ['connect_timeout'], complain);
-    return { type, connectTimeout: block.number('connect_timeout', [1, 3600]) };
+  const fullnat = grammar === 'fullnat';
+  const page = type === 'HTTP_GET' || type === 'SSL_GET';
+  const retry = fullnat ? 'nb_get_retry' : 'retry';
+  const retries = fullnat && !page ? [] : [retry, 'delay_before_retry'];
+  const sni = !fullnat && type === 'SSL_GET' ? ['enable_sni'] : [];
+  const block = new Block(statement, [...(page ? ['url'] : []), 'connect_timeout', ...retries, ...sni], complain);
+  const check: HealthCheck = { type, connectTimeout: block.number('connect_timeout', [1, 3600]) };
+  if (retries.length > 0) {
+    check.retries = block.number(retry, [1, 1000]);
+    check.retryDelay = block.number('delay_before_retry', [1, 3600]);
   }
-  const block = new Block(statement, ['url', 'connect_timeout', 'nb_get_retry', 'delay_before_retry'], complain);
-  const url = new Block(block.must('url'), ['path', 'status_code', 'digest'], complain);
+  if (!page) return check;
+  const asked = { ...check, ...readPage(block.must('url'), { grammar, complain }) };
+  if (!block.flag('enable_sni')) return asked;
+  if (asked.host === undefined) complain(statement.at, 'enable_sni has no name to send');
+  return { ...asked, sni: true };
+}
+
+function readPage(
+  statement: Statement,
+  { grammar, complain }: CheckContext,
+): Pick<HealthCheck, 'path' | 'status' | 'digest' | 'host'> {
+  const words = ['path', 'status_code', 'digest', ...(grammar === 'fullnat' ? [] : ['virtualhost'])];
+  const url = new Block(statement, words, complain);
   const path = url.text('path');
   if (!path.startsWith('/')) complain(statement.at, `path ${path} does not start with /`);
-  const check: HealthCheck = {
-    type,
-    path,
-    connectTimeout: block.number('connect_timeout', [1, 3600]),
-    retries: block.number('nb_get_retry', [1, 1000]),
-    retryDelay: block.number('delay_before_retry', [1, 3600]),
-  };
+  const host = url.optional('virtualhost');
+  const page = { path, ...(host === undefined ? {} : { host }) };
   const digest = url.optional('digest');
   if ((digest === undefined) === (url.one('status_code') === undefined)) {
     complain(statement.at, 'a check has either a digest or a status_code');
   }
-  if (digest === undefined) return { ...check, status: url.number('status_code', [100, 599]) };
+  if (digest === undefined) return { ...page, status: url.number('status_code', [100, 599]) };
   if (!/^[0-9a-f]{32}$/.test(digest)) complain(statement.at, `digest ${digest} never matches`);
-  return { ...check, digest };
+  return { ...page, digest };
 }
 
 function unique(values: readonly string[], complain: (value: string) => void): void {

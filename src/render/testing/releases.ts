@@ -8,7 +8,7 @@ import { addressOf } from '../../domain/edge/addresses.ts';
 import { checkCluster } from '../../domain/edge/check.ts';
 import { emptyLipPlan, planLips } from '../../domain/edge/lips.ts';
 import type { LipPlan } from '../../domain/edge/lips.ts';
-import { checkTypeOf, defaults, protocolOf, stateOf, weightOf } from '../../domain/edge/model.ts';
+import { checkTypeOf, dataplaneOf, defaults, protocolOf, stateOf, weightOf } from '../../domain/edge/model.ts';
 import type { Cluster, Port, Vip } from '../../domain/edge/model.ts';
 import { resolved } from '../../domain/testing/clusters.ts';
 import { renderCluster } from '../cluster.ts';
@@ -47,27 +47,29 @@ export function readRelease(release: Release): Reading {
   return readKeepalived(
     (path) => (path.startsWith(root) ? texts.get(path.slice(root.length)) : undefined),
     `${root}keepalived/entry.conf`,
+    release.dataplane === 'ipvs' ? 'ipvs' : 'fullnat',
   );
 }
 
 /** The virtual services that a document asks for, in the order of its VIPs and their ports; made without the renderer. */
 export function servicesOf(cluster: Cluster, addresses: Addresses, lips: readonly string[]): Partial<VirtualService>[] {
+  const fullnat = dataplaneOf(cluster) === 'fullnat';
   return cluster.vip2ws.flatMap((vip) => {
     const active = vip.wss.filter((ws) => stateOf(vip, ws) !== 'down');
     if (active.length === 0) return [];
-    const ports = vip.ports.toSorted((a, b) => a.sport - b.sport);
+    const ports = vip.ports.toSorted((a, b) => a.sport - b.sport || (protocolOf(a) === 'TCP' ? -1 : 1));
     return ports.map((port) => ({
       vip: vip.vip,
       port: port.sport,
       interval: port.check?.interval ?? cluster.check?.interval ?? 6,
       scheduler: port.scheduler ?? 'wrr',
-      kind: 'FNAT',
+      kind: fullnat ? 'FNAT' : 'NAT',
       protocol: protocolOf(port),
       persistence: port.persistence_timeout,
-      synproxy: port.synproxy === 1,
-      lips,
+      synproxy: fullnat && port.synproxy === 1,
+      lips: fullnat ? lips : [],
       quorum: vip.quorum ?? 1,
-      host: checkTypeOf(port) === 'tcp' ? undefined : (port.check?.host ?? cluster.check?.host),
+      host: fullnat ? hostOf(cluster, port) : undefined,
       realServers: active.map((ws) => ({
         address: addressOf(vip, ws, addresses) ?? 'none',
         port: port.dport,
@@ -78,23 +80,28 @@ export function servicesOf(cluster: Cluster, addresses: Addresses, lips: readonl
   });
 }
 
+/** Host header of a check that asks for a page. */
+function hostOf(cluster: Cluster, port: Port): string | undefined {
+  return ['http', 'https'].includes(checkTypeOf(port)) ? (port.check?.host ?? cluster.check?.host) : undefined;
+}
+
+const checkWords = { http: 'HTTP_GET', https: 'SSL_GET', tcp: 'TCP_CHECK', udp: 'UDP_CHECK' } as const;
+
 function checkOf(cluster: Cluster, port: Port): HealthCheck {
+  const fullnat = dataplaneOf(cluster) === 'fullnat';
   const [own, common] = [port.check ?? {}, cluster.check ?? {}];
-  const connectTimeout = own.timeout ?? common.timeout ?? 3;
   const type = checkTypeOf(port);
-  if (type === 'tcp') return { type: 'TCP_CHECK', connectTimeout };
-  const check: HealthCheck = {
-    type: type === 'http' ? 'HTTP_GET' : 'SSL_GET',
-    path: own.path ?? common.path ?? defaults.check.path,
-    connectTimeout,
-    retries: own.retry ?? common.retry ?? 3,
-    retryDelay: 3,
-  };
+  const connectTimeout = own.timeout ?? common.timeout ?? 3;
+  const base: HealthCheck = { type: checkWords[type], connectTimeout };
+  const page = type === 'http' || type === 'https';
+  if (page || !fullnat) Object.assign(base, { retries: own.retry ?? common.retry ?? 3, retryDelay: 3 });
+  if (!page) return base;
+  const host = fullnat ? undefined : hostOf(cluster, port);
+  if (host !== undefined) Object.assign(base, { host }, type === 'https' ? { sni: true } : {});
   // The nearest of the port's and the cluster's that says one of both decides.
   const deciding = [own, common].find((c) => c.digest !== undefined || c.status !== undefined) ?? {};
-  return deciding.digest === undefined
-    ? { ...check, status: deciding.status ?? 200 }
-    : { ...check, digest: deciding.digest };
+  const expected = deciding.digest === undefined ? { status: deciding.status ?? 200 } : { digest: deciding.digest };
+  return { ...base, path: own.path ?? common.path ?? defaults.check.path, ...expected };
 }
 
 export function announceOf(cluster: Cluster, vip: Vip): string {
