@@ -66,8 +66,22 @@ function has(part: unknown): (reply: Reply) => void {
   return (reply) => expect(reply.json()).toMatchObject(part as object);
 }
 
-/** Changes of clusters are tested on their own. */
-type ReadName = Exclude<keyof typeof routes, 'batch' | 'rollback' | 'lipsFree' | 'events' | 'publicationEvents'>;
+/** Changes of clusters are tested on their own, and so is what needs an LB that answers (src/api/activating.test.ts). */
+const others = [
+  'batch',
+  'rollback',
+  'lipsFree',
+  'events',
+  'publicationEvents',
+  'activationStart',
+  'activationGet',
+  'activationEvents',
+  'activationCancel',
+  'lbDrain',
+  'lbUndrain',
+  'lbUndo',
+] as const;
+type ReadName = Exclude<keyof typeof routes, (typeof others)[number]>;
 
 function reads(): Record<ReadName, Read> {
   const published = `${seed}/publications/${publication.id}`;
@@ -131,6 +145,21 @@ function reads(): Record<ReadName, Read> {
       check: has({ id: publication.id }),
       absent: [`${seed}/publications/none/cancel`],
     },
+    activationList: {
+      path: `${seed}/activations`,
+      check: has({ items: [], next: null }),
+      absent: ['/clusters/nowhere/activations'],
+    },
+    clusterStatus: {
+      path: `${seed}/status`,
+      check: has({ cluster: seedName, revision: 2, lbs: [{ lb: seedLb, state: 'unreachable' }] }),
+      absent: ['/clusters/nowhere/status', `${seed}/status?lbs=nobody`],
+    },
+    connections: {
+      path: `${seed}/connections?ws=apps-extngtest0-bgp0.hy01`,
+      check: has({ lbs: { [seedLb]: { active: null, error: expect.stringMatching(/\S/) } } }),
+      absent: ['/clusters/nowhere/connections?ws=a', `${seed}/connections?ws=nobody`],
+    },
     vipList: {
       path: '/vips?vip=60.28.208.1',
       check: has({ items: [{ cluster: seedName, wstype: 'apps', ports: ['80→80', '443→443'], wss: 1 }] }),
@@ -152,9 +181,7 @@ function reads(): Record<ReadName, Read> {
   };
 }
 
-const readNames = Object.keys(routes).filter(
-  (name): name is ReadName => !['batch', 'rollback', 'lipsFree', 'events', 'publicationEvents'].includes(name),
-);
+const readNames = Object.keys(routes).filter((name): name is ReadName => !others.some((other) => other === name));
 
 describe.each(readNames)('%s', (name) => {
   test('answers what its summary says, as JSON', async () => {
@@ -222,6 +249,19 @@ test('a release is also a tar.gz, named after the LB', async () => {
   );
   expect(reply.body.subarray(0, 2)).toEqual(Buffer.from([0x1f, 0x8b]));
   expect(reply.headers.etag).toBe(expectDone(await v1(server, path)).headers.etag);
+});
+
+test.each([
+  ['POST', '/clusters/nowhere/activations'],
+  ['GET', `${seed}/activations/none`],
+  ['GET', `${seed}/activations/none/events`],
+  ['POST', `${seed}/activations/none/cancel`],
+  ...['drain', 'undrain', 'undo'].flatMap((word) => [
+    ['POST', `${seed}/lbs/nobody/${word}`],
+    ['POST', `/clusters/nowhere/lbs/${seedLb}/${word}`],
+  ]),
+])('%s %s is not found', async (method, path) => {
+  expectProblem(await v1(server, path, { method }), { status: 404, code: 'not_found' });
 });
 
 describe('lists', () => {

@@ -218,12 +218,14 @@ describe('vip, lb, ws and port', () => {
     const { hostname } = lbOf(7, 2);
     await done('lb', 'set', seedName, hostname, 'lips=10.100.7.10-12,10.100.7.20');
     expect((await seed()).lbinfos[1]?.lips).toEqual(['10.100.7.10-12', '10.100.7.20']);
-    await done('lb', 'drain', seedName, hostname, seedLb);
-    expect((await seed()).lbinfos.map((lb) => lb.state)).toEqual(['drain', 'drain']);
-    await done('lb', 'undrain', seedName, hostname, seedLb);
-    expect((await seed()).lbinfos.map((lb) => lb.state)).toEqual(['up', 'up']);
-    await refused(['lb', 'drain', seedName, seedLb, 'nobody.room'], { code: 1, says: /nobody\.room/ });
-    expect((await seed()).lbinfos.map((lb) => lb.state)).toEqual(['up', 'up']);
+    await refused(['lb', 'drain', seedName, seedLb], { code: 1, says: /the document says drain \(revision \d+\)/ });
+    expect((await seed()).lbinfos.map((lb) => lb.state)).toEqual(['drain', undefined]);
+    await refused(['lb', 'undrain', seedName, seedLb], { code: 1, says: /the document says up .*weir lb undrain/s });
+    expect((await seed()).lbinfos.map((lb) => lb.state)).toEqual(['up', undefined]);
+    await refused(['lb', 'drain', seedName, seedLb, '--override'], { code: 1, says: /nothing was changed/ });
+    await refused(['lb', 'drain', seedName, 'nobody.room'], { code: 1, says: /nobody\.room/ });
+    await refused(['lb', 'drain', seedName, seedLb, '--reason', 'a\nb'], { code: 2, says: /reason/ });
+    expect((await seed()).lbinfos.map((lb) => lb.state)).toEqual(['up', undefined]);
     await done('lb', 'remove', seedName, hostname);
     expect(await done('show', seedName)).toContain(`quarantined LIP 10.100.7.10 of ${hostname}`);
     expect(await done('lb', 'free', seedName, '10.100.7.10', '10.100.7.11')).toBe('freed 10.100.7.10, 10.100.7.11\n');
@@ -234,14 +236,22 @@ describe('vip, lb, ws and port', () => {
   test('ws add, set, drain, undrain and remove', async () => {
     await done('ws', 'add', seedName, vip, 'a.room', 'b.room', '--weight', '50');
     await done('ws', 'set', seedName, vip, 'a.room', 'weight=7', 'address=10.9.9.1');
-    await done('ws', 'drain', seedName, vip, 'b.room', ws);
+    await done('ws', 'set', seedName, vip, 'b.room', 'address=10.9.9.2');
+    await refused(['ws', 'drain', seedName, 'a.room'], { code: 1, says: /not published: .*--pending/s });
+    await refused(['ws', 'drain', seedName, 'nobody'], { code: 1, says: /no VIP of cluster \S+ has WS nobody/ });
+    await refused(['ws', 'drain', seedName, 'a.room', '--timeout', 'x'], { code: 2, says: /is no time/ });
+    expect(await done('ws', 'drain', seedName, 'a.room', '--dry-run')).toContain('would become revision');
+    expect((await seed()).vip2ws[0]?.wsattrs?.['a.room']).toEqual({ weight: 7, address: '10.9.9.1' });
+    const failed = await weir(['ws', 'drain', seedName, 'a.room', '--vip', vip, '--pending']);
+    expect(failed.code).toBe(1);
+    expect(failed.err).toContain(`weir ws drain ${seedName} a.room --pending`);
+    expect((await seed()).vip2ws[0]?.wsattrs?.['a.room']?.state).toBe('drain');
+    await done('ws', 'set', seedName, vip, 'b.room', 'state=drain');
+    expect((await weir(['ws', 'undrain', seedName, 'a.room', '--pending'])).code).toBe(1);
     expect((await seed()).vip2ws[0]?.wsattrs).toEqual({
-      'a.room': { weight: 7, address: '10.9.9.1' },
-      'b.room': { weight: 50, state: 'drain' },
-      [ws]: { state: 'drain' },
+      'a.room': { weight: 7, address: '10.9.9.1', state: 'up' },
+      'b.room': { weight: 50, address: '10.9.9.2', state: 'drain' },
     });
-    await done('ws', 'undrain', seedName, vip, 'b.room', ws);
-    expect((await seed()).vip2ws[0]?.wsattrs?.['b.room']?.state).toBe('up');
     await done('ws', 'remove', seedName, vip, 'a.room', 'b.room');
     expect((await seed()).vip2ws[0]?.wss).toEqual([ws]);
     await refused(['ws', 'add', seedName, vip, 'a.room', '--weight', 'many'], { code: 2, says: /weight/ });
@@ -289,7 +299,6 @@ describe('vip, lb, ws and port', () => {
       ['vip', 'set', seedName, vip, 'wstype=x'],
       ['ws', 'set', seedName, vip, ws, 'weight=5'],
       ['port', 'remove', seedName, vip, '80'],
-      ['lb', 'drain', seedName, seedLb],
       ['rollback', seedName, '--to', '1'],
     ];
     await done('cluster', 'set', seedName, 'linkspeed=10g');
@@ -374,6 +383,7 @@ describe('lists', () => {
     ['wstype', 'get', 'apps'],
     ['history', seedName],
     ['publications', seedName],
+    ['activations', seedName],
   ];
 
   test.each(lists)('%s %s prints a table, JSON or YAML of the same', async (...argv) => {
@@ -462,6 +472,16 @@ describe('publishing', () => {
     const started = await weir(['publish', seedName, '--no-wait', '--restore', '--overwrite', '-o', 'json']);
     expect(started.code).toBe(0);
     expect(JSON.parse(started.out)).toMatchObject({ action: 'restore', state: 'running' });
+  });
+});
+
+describe('activating', () => {
+  test('what was never published, and undoing what cannot be reached, answer 1 and what to do', async () => {
+    await refused(['activate', seedName], { code: 1, says: /\(not_published\)\n {2}weir publish/ });
+    await refused(['activate', seedName, '--lb', 'nobody'], { code: 1, says: /has no LB nobody/ });
+    await refused(['activate', seedName, '--wait', 'x'], { code: 2, says: /wait/ });
+    await refused(['undo', seedName, seedLb], { code: 1, says: /was not undone: connect: .*\(remote\)/ });
+    await refused(['undo', seedName, 'nobody'], { code: 1, says: /has no LB nobody/ });
   });
 });
 

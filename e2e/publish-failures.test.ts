@@ -10,12 +10,13 @@ import type { Ssh } from '../src/domain/edge/model.ts';
 import { openTestHosts } from '../src/remote/test-hosts.ts';
 import type { TestHosts } from '../src/remote/test-hosts.ts';
 import { openSsh } from '../src/remote/ssh.ts';
-import { publisherTo, releaseOf, withoutSsh } from '../src/publish/testing.ts';
+import { doctored, publisherTo, releaseOf, withoutSsh } from '../src/publish/testing.ts';
 import { clusterOf, create, lbName, noHosts, openEdge, range, title } from './testing/edge.ts';
 import type { Edge, Publication, TestHost } from './testing/edge.ts';
 import { readLive, wantedOf } from './testing/live-config.ts';
-import { livePaths, look, sh } from './testing/machine.ts';
+import { frrLivePaths, livePaths, look, sh } from './testing/machine.ts';
 import type { Seen } from './testing/machine.ts';
+import { isInstalled } from './testing/programs.ts';
 
 interface Case {
   ssh?: Ssh;
@@ -230,9 +231,32 @@ describe.skipIf(noHosts)(title('a machine'), () => {
     for (const path of livePaths) expect(look(host, path)).toEqual({});
   }
 
+  /** The same with FRR and the tests of keepalived and FRR, where they are installed. */
+  async function expectLifeWithFrr(host: TestHost, remote = openSsh({ configFile: hosts.configFile })) {
+    const frr = (marker: string, vips: number) =>
+      releaseOf({ ...clusterOf(1, { lbs: 1, vips, marker }), dataplane: 'ipvs', routing: 'frr' });
+    const [c, d] = [frr('/c', 20), frr('/d', 19)];
+    const to = publisherTo(remote, host.name);
+    const publish = (release: typeof c | undefined, overwrite = false) =>
+      to.publish(release, { overwrite, fence: (fence += 1) });
+    let fence = 100;
+    for (const release of [c, d, c]) expect(await publish(release)).toMatchObject({ state: 'published', message: '' });
+    expect(Object.keys(readLive(host).services)).toHaveLength(40);
+    expect(await publish(c)).toMatchObject({ state: 'unchanged', message: '' });
+    await sh(host, 'echo "! mine" >>/etc/frr/frr.conf');
+    expect((await publish(d)).message).toContain('changed by hand: /etc/frr/frr.conf;');
+    const bad = doctored(d, {
+      'keepalived/vips/172.17.0.1.conf': (text) => text.replaceAll('delay_loop', 'delay_lop'),
+    });
+    if (isInstalled('keepalived')) expect((await publish(bad, true)).message).toContain("Unknown keyword 'delay_lop'");
+    expect(await publish(d, true)).toMatchObject({ state: 'published', message: '' });
+    expect(await publish(undefined)).toMatchObject({ state: 'restored', message: '' });
+    for (const path of frrLivePaths) expect(look(host, path)).toEqual({});
+  }
+
   const tools = [
     'awk', 'cat', 'chmod', 'chown', 'cmp', 'cp', 'cut', 'date', 'find', 'grep', 'gzip', 'head', 'id', 'ln', 'ls',
-    'mkdir', 'mv', 'readlink', 'rm', 'rmdir', 'sed', 'sha256sum', 'sync', 'tar', 'touch', 'tr', 'xargs',
+    'mkdir', 'mv', 'readlink', 'rm', 'rmdir', 'sed', 'sha256sum', 'sync', 'tar', 'timeout', 'touch', 'tr', 'xargs',
   ]; // prettier-ignore
 
   const odd: Record<string, string> = {
@@ -262,7 +286,10 @@ describe.skipIf(noHosts)(title('a machine'), () => {
         );
         expect(await to.publish(undefined)).toMatchObject({ state: 'restored', message: '' });
         expect(await sh(host, 'ls /var/k /var/u')).not.toContain('conf');
-      } else await expectWholeLife(host);
+      } else {
+        await expectWholeLife(host);
+        if (what.startsWith('whose sh is') || what.includes('programs')) await expectLifeWithFrr(host);
+      }
     });
   }
 
@@ -276,7 +303,7 @@ describe.skipIf(noHosts)(title('a machine'), () => {
 
   test('whose disk fills up at any moment is as before, and is published to when there is room', async () => {
     const host = await nextHost(
-      'mkdir -p /etc/weir; mount -t tmpfs -o size=200k none /etc/weir; echo old >/usr/local/etc/ospfd.conf',
+      'mkdir -p /etc/weir; mount -t tmpfs -o size=400k none /etc/weir; echo old >/usr/local/etc/ospfd.conf',
     );
     const to = publisherTo(withoutSsh(host, folder), host.name);
     expect((await to.publish(a)).state).toBe('published');

@@ -94,6 +94,16 @@ describe.skipIf(noHosts)(title('taking over a machine and giving it back'), () =
     expect(look(host, conf)[conf]).toMatchObject({ mode: '0644', owner: '0:0' });
   });
 
+  test('routing files of root belong to the user of the daemon from then on, who could not read them otherwise', async () => {
+    const host = await nextHost();
+    await sh(host, 'echo "quagga:x:4321:4322::/run:/bin/false" >>/etc/passwd; echo "quagga:x:4322:" >>/etc/group');
+    await sh(host, 'echo "! old" >/usr/local/etc/zebra.conf; echo "! old" >/usr/local/etc/ospfd.conf');
+    await sh(host, 'chown 0:7 /usr/local/etc/zebra.conf; chown 8:0 /usr/local/etc/ospfd.conf');
+    await publish(host);
+    expect(look(host, zebra)[zebra]).toMatchObject({ mode: '0640', owner: '4321:4322' });
+    expect(look(host, ospfd)[ospfd]).toMatchObject({ mode: '0640', owner: '8:0' });
+  });
+
   test('restoring twice does nothing the second time, and says so', async () => {
     const host = await nextHost();
     await sh(host, byHand['a file in each place, with modes and owners of its own']);
@@ -161,7 +171,7 @@ describe.skipIf(noHosts)(title('taking over a machine and giving it back'), () =
     };
     expect(await planOf()).toMatchObject({ files: 0, published: { revision: 2 } });
     await restore(host);
-    expect(await planOf()).toMatchObject({ files: 9, published: null });
+    expect(await planOf()).toMatchObject({ files: 10, published: null });
   });
 });
 

@@ -3,6 +3,7 @@
  * shell is killed: a process on the machine reads as keepalived does, as fast as it can, and tells what it saw.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Cluster } from '../src/domain/edge/model.ts';
 import { openSsh } from '../src/remote/ssh.ts';
 import { openTestHosts } from '../src/remote/test-hosts.ts';
 import type { TestHosts } from '../src/remote/test-hosts.ts';
@@ -11,15 +12,50 @@ import { makeKillable, publisherTo, releaseOf, withoutSsh } from '../src/publish
 import type { Killing, Publisher } from '../src/publish/testing.ts';
 import { clusterOf, noHosts, title } from './testing/edge.ts';
 import type { TestHost } from './testing/edge.ts';
-import { isThere, livePaths, lookAtContent, read, sh } from './testing/machine.ts';
+import { frrLivePaths, isThere, livePaths, lookAtContent, read, sh } from './testing/machine.ts';
 import { watchConfig, wholeOf } from './testing/watcher.ts';
 import type { Watched } from './testing/watcher.ts';
 
 const VIPS = 60;
 /** Where publications are many. */
 const FEW_VIPS = 12;
-/** WEIR_TEST_KILLS=1000 for a long run. */
-const kills = Number(process.env['WEIR_TEST_KILLS'] ?? 40);
+/**
+ * Kills at random instants per dialect; WEIR_TEST_KILLS=1000 for a long run, which also kills at every program in both
+ * dialects.
+ */
+const asked = process.env['WEIR_TEST_KILLS'];
+const kills = Number(asked ?? 20);
+
+interface Dialect {
+  parts: Partial<Cluster>;
+  paths: readonly string[];
+  /** Of publications one after the other. */
+  rounds: number;
+  /** 2: only every other program of first publications and restores is killed, since the script is the same. */
+  stride: number;
+  /** Live routing files and the release's. */
+  routing: Readonly<Record<string, string>>;
+}
+
+const dialects: Record<string, Dialect> = {
+  'fullnat and quagga': {
+    parts: {},
+    paths: livePaths,
+    rounds: 10,
+    stride: asked === undefined ? 2 : 1,
+    routing: {
+      '/usr/local/etc/zebra.conf': 'routing/zebra.conf',
+      '/usr/local/etc/ospfd.conf': 'routing/ospfd.conf',
+    },
+  },
+  'ipvs and frr': {
+    parts: { dataplane: 'ipvs', routing: 'frr' },
+    paths: frrLivePaths,
+    rounds: 4,
+    stride: 1,
+    routing: { '/etc/frr/frr.conf': 'routing/frr.conf' },
+  },
+};
 
 /** Two releases that differ in every VIP file and in a routing file, and how the watcher names them. */
 interface Two {
@@ -28,232 +64,251 @@ interface Two {
   whole: string[];
 }
 
-function twoReleases(vips: number): Two {
+function twoReleases(vips: number, parts: Partial<Cluster>): Two {
   const release = (marker: string, cost: number) =>
-    releaseOf({ ...clusterOf(1, { lbs: 1, vips, marker }), ospf: { cost } });
+    releaseOf({ ...clusterOf(1, { lbs: 1, vips, marker }), ospf: { cost }, ...parts });
   return { a: release('/a', 10), b: release('/b', 20), whole: [`${2 * vips} /a`, `${2 * vips} /b`] };
 }
 
-const many = twoReleases(VIPS);
-const few = twoReleases(FEW_VIPS);
-
 const byHand = `
-  mkdir -p /etc/keepalived
+  mkdir -p /etc/keepalived /etc/frr
   for n in 1 2 3 4 5; do
     echo "include part$n.conf"
     printf 'virtual_server group old%s {\n    path /old\n}\n' "$n" >/etc/keepalived/part$n.conf
   done >/etc/keepalived/keepalived.conf
-  echo 'hostname old' >/usr/local/etc/zebra.conf
-  echo '! old' >/usr/local/etc/ospfd.conf`;
-const handWritten = { services: '5 /old', routing: ['hostname old\n', '! old\n'].map(wholeOf) };
+  for file in /usr/local/etc/zebra.conf /usr/local/etc/ospfd.conf /etc/frr/frr.conf; do echo '! old' >$file; done`;
+const handWritten = { services: '5 /old', routing: wholeOf('! old\n') };
 
-describe.skipIf(noHosts)(title('a reader of the configuration'), () => {
-  let hosts: TestHosts;
-  let host: TestHost;
-  let to: Publisher;
-  let used = 0;
+/** Everywhere that publishing writes but in its own folder. */
+const folders = ['/etc/keepalived', '/usr/local/etc', '/etc/frr', '/usr/local/sbin/weir'];
 
-  beforeAll(async () => {
-    hosts = await openTestHosts();
-  });
-  afterAll(() => hosts?.close());
-  beforeEach(async () => {
-    used += 1;
-    host = await hosts.start(`lb${used}.room1`);
-    to = publisherTo(openSsh({ configFile: hosts.configFile }), host.name);
-  });
+describe.skipIf(noHosts).each(Object.entries(dialects))(
+  title('with %s, a reader of the configuration'),
+  (_, dialect) => {
+    const many = twoReleases(VIPS, dialect.parts);
+    const few = twoReleases(FEW_VIPS, dialect.parts);
+    const routing = Object.keys(dialect.routing);
+    let hosts: TestHosts;
+    let host: TestHost;
+    let to: Publisher;
+    let used = 0;
 
-  async function publish(next: Release | undefined): Promise<void> {
-    const { state, message, step } = await to.publish(next);
-    expect({ state, message, step }).toMatchObject({ state: next ? 'published' : 'restored', message: '' });
-  }
-
-  /** Whole files only; services of one whole configuration only. */
-  function expectWhole(
-    seen: Watched,
-    { a, b, whole }: Two,
-    before: { services: string; routing: string[] }[] = [],
-  ): void {
-    expect([...whole, ...before.map((o) => o.services)]).toEqual(expect.arrayContaining(seen.services));
-    for (const name of ['zebra', 'ospfd'] as const) {
-      const files = [a, b].map((r) => wholeOf(textOf(r, `routing/${name}.conf`)));
-      expect([...files, ...before.flatMap((o) => o.routing)]).toEqual(expect.arrayContaining(seen[name]));
-    }
-  }
-
-  test('sees one whole release while publications alternate', { timeout: 60_000 }, async () => {
-    const { a, b, whole } = many;
-    await publish(a);
-    const watcher = await watchConfig(host);
-    for (let round = 0; round < 15; round += 1) {
-      await publish(b);
-      await publish(a);
-    }
-    const seen = await watcher.stop();
-    expectWhole(seen, many);
-    expect(seen.services).toEqual(whole);
-    expect(seen.reads).toBeGreaterThan(100);
-  });
-
-  test('sees the files of before or a whole release over take-overs and restores', { timeout: 60_000 }, async () => {
-    await sh(host, byHand);
-    const watcher = await watchConfig(host);
-    for (let round = 0; round < 8; round += 1) {
-      await publish(round % 2 === 0 ? many.a : many.b);
-      await publish(undefined);
-    }
-    const seen = await watcher.stop();
-    expectWhole(seen, many, [handWritten]);
-    expect(seen.services).toEqual([...many.whole, handWritten.services]);
-  });
-
-  test('sees one whole release while the live one is repaired', { timeout: 60_000 }, async () => {
-    const { a, b } = many;
-    await publish(a);
-    const watcher = await watchConfig(host);
-    for (let round = 0; round < 5; round += 1) {
-      await sh(host, 'echo "! mine" >>/etc/weir/current/keepalived/vips/172.17.0.1.conf');
-      expect((await to.publish(a, { overwrite: true })).state).toBe('published');
-      await sh(host, 'touch /etc/weir/current/keepalived/extra');
-      expect((await to.publish(b, { overwrite: true })).state).toBe('published');
-      await publish(a);
-    }
-    expectWhole(await watcher.stop(), many);
-  });
-
-  describe('and a remote shell that is killed', () => {
-    const { a, b } = few;
-    let killing: Killing;
-
-    /** For publications that are many. */
-    async function withoutHandshakes(): Promise<void> {
-      to = publisherTo(withoutSsh(host, hosts.directory), host.name);
-      killing = await makeKillable(host);
-    }
-
-    /** One publication that dies at its nth program; answers whether it did. */
-    async function dieAt(at: number, next: Release | undefined): Promise<boolean> {
-      killing.arm(at, at % 4 === 0 ? 'run' : 'skip');
-      const { state } = await to.publish(next);
-      killing.disarm();
-      return state === 'failed';
-    }
-
-    /** How many programs a publication runs that nobody kills. */
-    async function programsOf(next: Release | undefined): Promise<number> {
-      killing.disarm();
-      await publish(next);
-      return killing.count();
-    }
-
-    test(
-      'at every program in turn: whole releases, and the next publication succeeds',
-      { timeout: 120_000 },
-      async () => {
-        await withoutHandshakes();
-        await publish(a);
-        const usual = await programsOf(b);
-        const watcher = await watchConfig(host);
-        let at = 1;
-        for (; ; at += 1) {
-          const next = at % 2 === 1 ? a : b;
-          // Sent anew each time.
-          await sh(host, 'rm -rf /etc/weir/releases/"$1"*', next.id);
-          const died = await dieAt(at, next);
-          expect((await to.publish(next)).state, `after a kill at program ${at}`).toMatch(/published|unchanged/);
-          expect(read(host, '/usr/local/etc/ospfd.conf')).toBe(textOf(next, 'routing/ospfd.conf'));
-          if (!died) break;
-        }
-        expect(at).toBeGreaterThan(usual - 3);
-        expectWhole(await watcher.stop(), few);
-        await expectTidy();
-      },
-    );
-
-    test(
-      'at every program of a first publication: what was there before can still be put back',
-      { timeout: 120_000 },
-      async () => {
-        await withoutHandshakes();
-        await sh(host, byHand);
-        const before = lookAtContent(host, '/etc/keepalived', '/usr/local/etc');
-        const forget = () => sh(host, 'rm -rf /etc/weir/releases/* /etc/weir/current');
-        await publish(a);
-        await publish(undefined);
-        await forget();
-        const usual = await programsOf(a);
-        await publish(undefined);
-        const watcher = await watchConfig(host);
-        let at = 1;
-        for (; ; at += 1) {
-          await forget();
-          const died = await dieAt(at, at % 3 === 0 ? b : a);
-          // Now and then the operator gives up at once.
-          if (at % 4 !== 0)
-            expect((await to.publish(a)).state, `after a kill at program ${at}`).toMatch(/published|unchanged/);
-          expect((await to.publish(undefined)).state).toMatch(/restored|unchanged/);
-          expect(lookAtContent(host, '/etc/keepalived', '/usr/local/etc'), `after a kill at program ${at}`).toEqual(
-            before,
-          );
-          if (!died) break;
-        }
-        expect(at).toBeGreaterThan(usual - 3);
-        expectWhole(await watcher.stop(), few, [handWritten]);
-      },
-    );
-
-    test(
-      'at every program of a restore: the next restore succeeds, and so does the next publication',
-      { timeout: 120_000 },
-      async () => {
-        await withoutHandshakes();
-        await sh(host, byHand);
-        const before = lookAtContent(host, '/etc/keepalived', '/usr/local/etc');
-        await publish(a);
-        const usual = await programsOf(undefined);
-        const watcher = await watchConfig(host);
-        let at = 1;
-        for (; ; at += 1) {
-          await publish(a);
-          const died = await dieAt(at, undefined);
-          if (at % 2 === 0)
-            expect((await to.publish(b)).state, `after a kill at program ${at}`).toMatch(/published|unchanged/);
-          expect((await to.publish(undefined)).state).toMatch(/restored|unchanged/);
-          expect(lookAtContent(host, '/etc/keepalived', '/usr/local/etc'), `after a kill at program ${at}`).toEqual(
-            before,
-          );
-          if (!died) break;
-        }
-        expect(at).toBeGreaterThan(usual - 3);
-        expectWhole(await watcher.stop(), few, [handWritten]);
-      },
-    );
-
-    test(`at ${kills} random instants`, { timeout: 60_000 + kills * 2000 }, async () => {
-      await publish(a);
-      const watcher = await watchConfig(host);
-      const start = performance.now();
-      await publish(b);
-      const usual = performance.now() - start;
-      for (let n = 0; n < kills; n += 1) {
-        const next = n % 2 === 0 ? a : b;
-        const killer = host.exec(['perl', '-e', killAfter, String((usual * Math.random()) / 1000)]);
-        await to.publish(next);
-        expect((await killer).code).toBe(0);
-        expect((await to.publish(next)).state).toMatch(/published|unchanged/);
-      }
-      expectWhole(await watcher.stop(), few);
-      await expectTidy();
+    beforeAll(async () => {
+      hosts = await openTestHosts();
+    });
+    afterAll(() => hosts?.close());
+    beforeEach(async () => {
+      used += 1;
+      host = await hosts.start(`lb${used}.room1`);
+      to = publisherTo(openSsh({ configFile: hosts.configFile }), host.name);
     });
 
-    /** Nothing is left of what was killed. */
-    async function expectTidy(): Promise<void> {
-      const left = await sh(host, 'ls -A /etc/weir /etc/weir/releases /etc/keepalived /usr/local/etc');
-      expect(left).not.toMatch(/weir-(new|old)|\.(new|stage|backup|restored)/);
-      for (const path of livePaths) expect(isThere(host, path)).toBe(true);
+    async function publish(next: Release | undefined): Promise<void> {
+      const { state, message, step } = await to.publish(next);
+      expect({ state, message, step }).toMatchObject({ state: next ? 'published' : 'restored', message: '' });
     }
-  });
-});
+
+    /** Whole files only; services of one whole configuration only. */
+    function expectWhole(seen: Watched, { a, b, whole }: Two, before: (typeof handWritten)[] = []): void {
+      const known = new Set([...whole, ...before.map((o) => o.services)]);
+      expect(seen.services.filter((services) => !known.has(services))).toEqual([]);
+      for (const [path, file] of Object.entries(dialect.routing)) {
+        const files = new Set([...[a, b].map((r) => wholeOf(textOf(r, file))), ...before.map((o) => o.routing)]);
+        expect(seen.routing[path]?.filter((whole) => !files.has(whole))).toEqual([]);
+      }
+    }
+
+    test('sees one whole release while publications alternate', { timeout: 60_000 }, async () => {
+      const { a, b, whole } = many;
+      await publish(a);
+      const watcher = await watchConfig(host, routing);
+      for (let round = 0; round < dialect.rounds; round += 1) {
+        await publish(b);
+        await publish(a);
+      }
+      const seen = await watcher.stop();
+      expectWhole(seen, many);
+      expect(seen.services).toEqual(whole);
+      expect(seen.reads).toBeGreaterThan(100);
+    });
+
+    test('sees the files of before or a whole release over take-overs and restores', { timeout: 60_000 }, async () => {
+      await sh(host, byHand);
+      const watcher = await watchConfig(host, routing);
+      for (let round = 0; round < dialect.rounds; round += 1) {
+        await publish(round % 2 === 0 ? many.a : many.b);
+        await publish(undefined);
+      }
+      const seen = await watcher.stop();
+      expectWhole(seen, many, [handWritten]);
+      expect(seen.services).toEqual([...many.whole, handWritten.services]);
+    });
+
+    test('sees one whole release while the live one is repaired', { timeout: 60_000 }, async () => {
+      const { a, b } = many;
+      await publish(a);
+      const watcher = await watchConfig(host, routing);
+      for (let round = 0; round < dialect.rounds / 2; round += 1) {
+        await sh(host, 'echo "! mine" >>/etc/weir/current/keepalived/vips/172.17.0.1.conf');
+        expect((await to.publish(a, { overwrite: true })).state).toBe('published');
+        await sh(host, 'touch /etc/weir/current/keepalived/extra');
+        expect((await to.publish(b, { overwrite: true })).state).toBe('published');
+        await publish(a);
+      }
+      expectWhole(await watcher.stop(), many);
+    });
+
+    describe('and a remote shell that is killed', () => {
+      const { a, b } = few;
+      let killing: Killing;
+
+      /** For publications that are many. */
+      async function withoutHandshakes(): Promise<void> {
+        to = publisherTo(withoutSsh(host, hosts.directory), host.name);
+        killing = await makeKillable(host);
+      }
+
+      /** One publication that dies at its nth program; answers whether it did. */
+      async function dieAt(at: number, next: Release | undefined): Promise<boolean> {
+        killing.arm(at, at % 4 < dialect.stride ? 'run' : 'skip');
+        const { state } = await to.publish(next);
+        killing.disarm();
+        return state === 'failed';
+      }
+
+      /** How many programs a publication runs that nobody kills. */
+      async function programsOf(next: Release | undefined): Promise<number> {
+        killing.disarm();
+        await publish(next);
+        return killing.count();
+      }
+
+      test(
+        'at every program in turn: whole releases, and the next publication succeeds',
+        { timeout: 120_000 },
+        async () => {
+          await withoutHandshakes();
+          await publish(a);
+          const usual = await programsOf(b);
+          const watcher = await watchConfig(host, routing);
+          let at = 1;
+          for (; ; at += 1) {
+            const next = at % 2 === 1 ? a : b;
+            // Sent anew each time.
+            await watcher.readAgain();
+            await sh(host, 'rm -rf /etc/weir/releases/"$1"*', next.id);
+            const died = await dieAt(at, next);
+            expect((await to.publish(next)).state, `after a kill at program ${at}`).toMatch(/published|unchanged/);
+            for (const [path, file] of Object.entries(dialect.routing))
+              expect(read(host, path)).toBe(textOf(next, file));
+            if (!died) break;
+          }
+          expect(at).toBeGreaterThan(usual - 3);
+          expectWhole(await watcher.stop(), few);
+          await expectTidy();
+        },
+      );
+
+      test(
+        'at every program of a first publication: what was there before can still be put back',
+        { timeout: 120_000 },
+        async () => {
+          await withoutHandshakes();
+          await sh(host, byHand);
+          const before = lookAtContent(host, ...folders);
+          const forget = () => sh(host, 'rm -rf /etc/weir/releases/* /etc/weir/current');
+          await publish(a);
+          await publish(undefined);
+          await forget();
+          const usual = await programsOf(a);
+          await publish(undefined);
+          const watcher = await watchConfig(host, routing);
+          let at = 1;
+          for (; ; at += dialect.stride) {
+            await watcher.readAgain();
+            await forget();
+            const died = await dieAt(at, at % 3 === 0 ? b : a);
+            // Now and then the operator gives up at once.
+            if (at % 4 >= dialect.stride)
+              expect((await to.publish(a)).state, `after a kill at program ${at}`).toMatch(/published|unchanged/);
+            expect((await to.publish(undefined)).state).toMatch(/restored|unchanged/);
+            expect(lookAtContent(host, ...folders), `after a kill at program ${at}`).toEqual(before);
+            if (!died) break;
+          }
+          expect(at).toBeGreaterThan(usual - 3);
+          expectWhole(await watcher.stop(), few, [handWritten]);
+        },
+      );
+
+      test(
+        'at every program of a restore: the next restore succeeds, and so does the next publication',
+        { timeout: 120_000 },
+        async () => {
+          await withoutHandshakes();
+          await sh(host, byHand);
+          const before = lookAtContent(host, ...folders);
+          await publish(a);
+          const usual = await programsOf(undefined);
+          const watcher = await watchConfig(host, routing);
+          let at = 1;
+          for (; ; at += dialect.stride) {
+            await publish(a);
+            const died = await dieAt(at, undefined);
+            if (at % 4 >= 2)
+              expect((await to.publish(b)).state, `after a kill at program ${at}`).toMatch(/published|unchanged/);
+            expect((await to.publish(undefined)).state).toMatch(/restored|unchanged/);
+            expect(lookAtContent(host, ...folders), `after a kill at program ${at}`).toEqual(before);
+            if (!died) break;
+          }
+          expect(at).toBeGreaterThan(usual - 3);
+          expectWhole(await watcher.stop(), few, [handWritten]);
+        },
+      );
+
+      test(
+        `at ${kills} random instants, take-overs and restores among them`,
+        { timeout: 60_000 + kills * 3000 },
+        async () => {
+          await sh(host, byHand);
+          await publish(a);
+          const watcher = await watchConfig(host, routing);
+          const start = performance.now();
+          await publish(b);
+          const usual = performance.now() - start;
+          const die = async (next: Release | undefined) => {
+            const killer = host.exec(['perl', '-e', killAfter, String((usual * Math.random()) / 1000)]);
+            await to.publish(next);
+            expect((await killer).code).toBe(0);
+          };
+          for (let n = 0; n < kills; n += 1) {
+            const next = n % 2 === 0 ? a : b;
+            if (n % 5 === 3) {
+              await die(undefined);
+              expect((await to.publish(undefined)).state).toMatch(/restored|unchanged/);
+            }
+            await die(next);
+            expect(await to.publish(next)).toMatchObject({
+              state: expect.stringMatching(/published|unchanged/),
+              message: '',
+            });
+          }
+          expectWhole(await watcher.stop(), few, [handWritten]);
+          await expectTidy();
+        },
+      );
+
+      /** Nothing is left of what was killed. */
+      async function expectTidy(): Promise<void> {
+        const left = await sh(
+          host,
+          'ls -A /etc/weir /etc/weir/bin /etc/weir/releases /etc/keepalived /usr/local/etc /etc/frr',
+        );
+        expect(left).not.toMatch(/weir-(new|old)|\.(new|stage|backup|restored|weir|test)/);
+        for (const path of dialect.paths) expect(isThere(host, path)).toBe(true);
+      }
+    });
+  },
+);
 
 function textOf(of: Release, path: string): string {
   return (

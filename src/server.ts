@@ -10,10 +10,13 @@ import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { createApp } from './api/app.ts';
 import { messageOf, WeirError } from './domain/errors.ts';
+import { createActivations } from './jobs/activations.ts';
+import { createLbRequests } from './jobs/lb-requests.ts';
 import { createPublications } from './jobs/publications.ts';
 import { createPublished } from './jobs/published.ts';
 import { createReleases } from './jobs/releases.ts';
 import { createResolve } from './jobs/resolve.ts';
+import { createStatuses } from './jobs/status.ts';
 import { openSsh } from './remote/ssh.ts';
 import type { Settings } from './settings.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
@@ -43,7 +46,7 @@ export async function startServer({ settings, logger }: ServerOptions): Promise<
     const state = await openState(store, { now, randomId, onError });
     const releases = createReleases(state, createResolve({ hostsFile: settings.hosts || undefined }));
     const published = createPublished(store, state, releases);
-    const publications = createPublications({
+    const jobs = {
       store,
       state,
       releases,
@@ -54,16 +57,35 @@ export async function startServer({ settings, logger }: ServerOptions): Promise<
       }),
       now,
       randomId,
-      parallel: settings.ssh_parallel,
-      timeoutMs: settings.publish_timeout * 1000,
       owner: `${hostname()}:${process.pid}:${randomId()}`,
       onError,
+    };
+    const publications = createPublications({
+      ...jobs,
+      parallel: settings.ssh_parallel,
+      timeoutMs: settings.publish_timeout * 1000,
     });
+    const activateMs = settings.activate_timeout * 1000;
+    const activations = createActivations({ ...jobs, waitSeconds: settings.activate_wait, timeoutMs: activateMs });
+    const lbRequests = createLbRequests({ ...jobs, timeoutMs: activateMs });
+    const statuses = createStatuses({ ...jobs, parallel: settings.ssh_parallel });
     // The store has one process at a time: whoever held a lease is dead.
     for (const lease of await store.leases()) await store.breakLease(lease.name);
     await publications.recover();
+    await activations.recover();
     const app = await createApp(
-      { store, state, releases, published, publications, adminToken: token, version },
+      {
+        store,
+        state,
+        releases,
+        published,
+        publications,
+        activations,
+        lbRequests,
+        statuses,
+        adminToken: token,
+        version,
+      },
       { logger, bodyLimit: settings.body_limit_mb * 1024 * 1024 },
     );
     const url = await app.listen(listenOn(settings.listen)).catch((thrown: unknown) => {
@@ -76,7 +98,9 @@ export async function startServer({ settings, logger }: ServerOptions): Promise<
       url,
       token,
       async close() {
-        await publications.close();
+        lbRequests.close();
+        statuses.close();
+        await Promise.all([publications.close(), activations.close()]);
         await app.close();
         state.close();
         await store.close();

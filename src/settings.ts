@@ -22,6 +22,8 @@ const fields = {
   ssh_parallel: number([1, 1000], 32, 'SSH sessions at once'),
   ssh_connect_timeout: number([1, 300], 10, 'seconds to connect to an LB'),
   publish_timeout: number([5, 3600], 120, 'seconds for one LB, from connect to confirm'),
+  activate_timeout: number([5, 3600], 120, 'seconds for one LB to activate, without the wait for its checks'),
+  activate_wait: number([0, 3600], 30, 'seconds that the checks after a reload may take until they pass'),
   log_level: Type.Union(
     ['trace', 'debug', 'info', 'warn', 'error', 'silent'].map((l) => Type.Literal(l)),
     { default: 'info', description: 'trace, debug, info, warn, error or silent' },

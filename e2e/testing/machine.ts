@@ -71,3 +71,6 @@ export const livePaths = [
   '/usr/local/etc/zebra.conf',
   '/usr/local/etc/ospfd.conf',
 ] as const;
+
+/** Live paths of a cluster with `routing: frr`. */
+export const frrLivePaths = ['/etc/keepalived/keepalived.conf', '/etc/frr/frr.conf'] as const;

@@ -8,11 +8,15 @@ import swaggerUi from '@fastify/swagger-ui';
 import Fastify from 'fastify';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import type { Activations } from '../jobs/activations.ts';
+import type { LbRequests } from '../jobs/lb-requests.ts';
 import type { Publications } from '../jobs/publications.ts';
 import type { PublishedReleases } from '../jobs/published.ts';
 import type { Releases } from '../jobs/releases.ts';
+import type { Statuses } from '../jobs/status.ts';
 import type { State } from '../store/state.ts';
 import type { Store } from '../store/port.ts';
+import { activatingRoutes } from './activating.ts';
 import { installAuth } from './auth.ts';
 import { installBodies } from './bodies.ts';
 import { changeRoutes } from './changes.ts';
@@ -22,6 +26,7 @@ import { healthRoutes } from './health.ts';
 import { installMetrics } from './metrics.ts';
 import { publishingRoutes } from './publishing.ts';
 import { readRoutes } from './reads.ts';
+import { statusRoutes } from './status.ts';
 import { wstypeRoutes } from './wstypes.ts';
 
 export interface Services {
@@ -30,6 +35,9 @@ export interface Services {
   releases: Releases;
   published: PublishedReleases;
   publications: Publications;
+  activations: Activations;
+  lbRequests: LbRequests;
+  statuses: Statuses;
   adminToken: string;
   version: string;
 }
@@ -82,6 +90,8 @@ export async function createApp(services: Services, options: AppOptions): Promis
       readRoutes(v1, services);
       wstypeRoutes(v1, services);
       publishingRoutes(v1, services);
+      activatingRoutes(v1, services);
+      statusRoutes(v1, services);
       eventRoutes(v1, services);
     },
     { prefix: '/api/v1' },

@@ -1,17 +1,16 @@
 /** Routes of releases, plans and publications. */
 import { gzipSync } from 'node:zlib';
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { routes } from '../contract/routes.ts';
 import { WeirError } from '../domain/errors.ts';
 import { makePlan } from '../jobs/plan.ts';
 import type { Plan } from '../jobs/plan.ts';
-import type { LbProgress, Publication } from '../jobs/publications.ts';
 import { mustGet } from '../jobs/releases.ts';
 import { releaseTar } from '../publish/bundle.ts';
 import type { RenderedFile } from '../render/files.ts';
 import type { Services } from './app.ts';
-import { addRoute, pageOf, param, readBody, readQuery } from './request.ts';
-import { openSse } from './sse.ts';
+import { jobRoutes } from './jobs.ts';
+import { addRoute, param, readBody } from './request.ts';
 
 export function publishingRoutes(app: FastifyInstance, services: Services): void {
   const { state, releases, published, publications } = services;
@@ -57,28 +56,16 @@ export function publishingRoutes(app: FastifyInstance, services: Services): void
       .send(publication);
   });
 
-  addRoute(app, routes.publicationList, async (request) => {
-    const query = readQuery(request, routes.publicationList.query);
-    const name = param(request, 'cluster');
-    const all = await publications.list(name, 1000);
-    if (all.length === 0) mustGet(state, name);
-    const after = query.after;
-    const rest = after === undefined ? all : all.filter((p) => p.id < after);
-    const page = pageOf(rest, { limit: query.limit ?? 100 }, (p) => p.id);
-    return { items: page.items, next: rest.length > page.items.length ? (page.items.at(-1)?.id ?? null) : null };
-  });
-
-  addRoute(app, routes.publicationGet, (request) => publications.get(param(request, 'cluster'), param(request, 'id')));
-
-  addRoute(app, routes.publicationCancel, (request) =>
-    publications.cancel(param(request, 'cluster'), param(request, 'id')),
+  jobRoutes(
+    app,
+    {
+      list: routes.publicationList,
+      get: routes.publicationGet,
+      events: routes.publicationEvents,
+      cancel: routes.publicationCancel,
+    },
+    { state, jobs: publications },
   );
-
-  addRoute(app, routes.publicationEvents, async (request, reply) => {
-    const publication = await publications.get(param(request, 'cluster'), param(request, 'id'));
-    stream(reply, publication, publications);
-    return reply;
-  });
 }
 
 function unknownLb(cluster: string, lb: string): WeirError {
@@ -105,43 +92,4 @@ function isRouting(path: string): boolean {
 /** Whatever the key is: it cannot hold a space. */
 function mask(text: string): string {
   return text.replaceAll(/( md5) \S+/g, '$1 ******');
-}
-
-/** How often a publication that is not under way here is looked at. */
-const LOOK_MS = 1000;
-
-/** `snapshot`, then `lb` for each step of each LB, then `end`. */
-function stream(reply: FastifyReply, publication: Publication, publications: Services['publications']): void {
-  const sse = openSse(reply);
-  let before = publication.lbs;
-  sse.send('snapshot', publication);
-  if (publication.ended !== undefined) {
-    sse.send('end', publication);
-    sse.end();
-    return;
-  }
-  const onChange = (next: Publication) => {
-    for (const [lb, progress] of Object.entries(next.lbs)) {
-      if (before[lb] !== progress) sse.send('lb', { lb, ...(progress satisfies LbProgress) });
-    }
-    before = next.lbs;
-    if (next.ended === undefined) return;
-    sse.send('end', next);
-    sse.end();
-  };
-  const stop = publications.watch(publication.id, onChange);
-  if (stop) {
-    sse.onClose(stop);
-    return;
-  }
-  // Another process has it, or had it and died: its record tells, at the latest when its lease ends.
-  const timer = setInterval(() => void look(), LOOK_MS);
-  sse.onClose(() => clearInterval(timer));
-  const look = async () => {
-    const known = await publications.get(publication.cluster, publication.id).catch(() => undefined);
-    if (known?.ended === undefined) return;
-    clearInterval(timer);
-    onChange(known);
-  };
-  void look();
 }

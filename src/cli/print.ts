@@ -22,7 +22,7 @@ export function printed(output: Output, format: Format): string {
   }
 }
 
-function tableText(columns: readonly string[], rows: readonly (readonly unknown[])[]): string {
+export function tableText(columns: readonly string[], rows: readonly (readonly unknown[])[]): string {
   const cells = rows.map((row) => row.map(cellText));
   const widths = fit(columns.map((name, i) => Math.max(name.length, ...cells.map((row) => width(row[i] ?? '')))));
   const none = {

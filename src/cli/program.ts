@@ -125,8 +125,8 @@ const groups: Record<string, string> = {
   get: 'List things over all clusters',
   cluster: 'Create, change and delete clusters',
   vip: 'Add, change and remove VIPs',
-  lb: 'Add, change and remove LBs',
-  ws: 'Add, change and remove WSs',
+  lb: 'Add, change, drain and remove LBs',
+  ws: 'Add, change, drain and remove WSs',
   port: 'Add, change and remove ports',
   wstype: 'Ask which machines a wstype has',
 };

@@ -20,6 +20,8 @@ export interface Call {
   query?: Record<string, string | number | boolean | undefined>;
   body?: unknown;
   headers?: Record<string, string>;
+  /** For an answer that takes longer than others, in ms. */
+  timeoutMs?: number;
 }
 
 export interface Answer<T> {
@@ -65,7 +67,7 @@ export function createClient(options: ClientOptions): Client {
         method: call.method ?? 'GET',
         headers: { ...(call.body === undefined ? {} : { 'content-type': 'application/json' }), ...call.headers },
         ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
-        signal: AbortSignal.timeout(options.timeoutMs ?? 120_000),
+        signal: AbortSignal.timeout(call.timeoutMs ?? options.timeoutMs ?? 120_000),
       });
       const json = response.headers.get('content-type')?.includes('json') === true;
       const data = (json ? await response.json() : await response.text()) as T;

@@ -7,8 +7,9 @@ import Type from 'typebox';
 import type { TSchema } from 'typebox';
 import { Cluster, ClusterType } from '../domain/edge/model.ts';
 import { operations } from '../domain/edge/operations.ts';
-import { strict } from '../domain/schema.ts';
+import { strict, text } from '../domain/schema.ts';
 import * as s from './schemas.ts';
+import { ClusterStatusView, ConnectionsView } from './status.ts';
 
 export interface Route {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -38,6 +39,10 @@ const paging = {
   limit: o(Type.Integer({ minimum: 1, maximum: 1000, description: 'items of one answer; default 100' })),
   after: o(Type.String({ description: 'continue behind this item: what `next` said', maxLength: 512 })),
 };
+
+const someLbs = o(
+  Type.Array(Type.String({ maxLength: 253 }), { minItems: 1, maxItems: 1000, description: 'only these LBs' }),
+);
 
 const page = (item: TSchema) =>
   Type.Object({ items: Type.Array(item), next: Type.Union([Type.String(), Type.Null()]) });
@@ -160,9 +165,7 @@ export const routes = {
     status: 202,
     body: Type.Object(
       {
-        lbs: o(
-          Type.Array(Type.String({ maxLength: 253 }), { minItems: 1, maxItems: 1000, description: 'only these LBs' }),
-        ),
+        lbs: someLbs,
         revision: o(Type.Integer({ minimum: 1, description: 'refuse unless this is the current revision' })),
         overwrite: o(flag('replace files that were changed by hand on the LB; copies are kept there')),
         action: o(
@@ -204,6 +207,131 @@ export const routes = {
     tag: 'publishing',
     summary: 'Cancel what has not begun, and end sessions',
     answer: s.PublicationView,
+  },
+  activationStart: {
+    method: 'POST',
+    path: '/clusters/:cluster/activations',
+    tag: 'activating',
+    summary: 'Make the LBs run what is published on them, one after the other',
+    description:
+      'Reloads keepalived, routing where its configuration changed, and sets host settings. Each LB checks itself afterwards, and goes back by itself where a check fails. The first LB that fails or goes back stops the rest. An LB on which Weir has published nothing is refused with `not_published`.',
+    status: 202,
+    body: Type.Object(
+      {
+        lbs: someLbs,
+        revision: o(
+          Type.Integer({ minimum: 1, description: 'refuse unless this revision is what is published on all of them' }),
+        ),
+        wait: o(
+          Type.Integer({
+            minimum: 0,
+            maximum: 3600,
+            description: 'seconds that the checks after the reload may take until they pass',
+          }),
+        ),
+        restartRouting: o(
+          flag('restart Quagga where its files changed, with the VIPs withdrawn meanwhile; refused otherwise'),
+        ),
+      },
+      strict,
+    ),
+    answer: s.ActivationView,
+  },
+  activationList: {
+    method: 'GET',
+    path: '/clusters/:cluster/activations',
+    tag: 'activating',
+    summary: 'Activations, newest first',
+    query: Type.Object(paging, strict),
+    answer: page(s.ActivationView),
+  },
+  activationGet: {
+    method: 'GET',
+    path: '/clusters/:cluster/activations/:id',
+    tag: 'activating',
+    summary: 'One activation',
+    answer: s.ActivationView,
+  },
+  activationEvents: {
+    method: 'GET',
+    path: '/clusters/:cluster/activations/:id/events',
+    tag: 'activating',
+    summary: 'Progress of an activation',
+    stream: true,
+    description: 'Server-sent events: `snapshot` (the activation), `lb` ({lb, ...progress}), `end` (the activation).',
+  },
+  activationCancel: {
+    method: 'POST',
+    path: '/clusters/:cluster/activations/:id/cancel',
+    tag: 'activating',
+    summary: 'Begin no further LB; the one that is under way goes on to its end',
+    answer: s.ActivationView,
+  },
+  lbDrain: {
+    method: 'POST',
+    path: '/clusters/:cluster/lbs/:lb/drain',
+    tag: 'activating',
+    summary: 'Withdraw the VIPs of an LB, so that the routers send everything to the others',
+    description:
+      'Sets the LB’s state in the document and tells the LB, at once and without a publication. Flows that move to another LB break. Where the LB cannot be told the document’s change stays, and the answer is an error that says so.',
+    query: changeQuery,
+    body: Type.Object(
+      {
+        reason: o(text('text', 'why, kept on the LB and in history')),
+        override: o(flag('tell the LB only; the document stays as it is')),
+      },
+      strict,
+    ),
+    answer: s.LbAnswer,
+  },
+  lbUndrain: {
+    method: 'POST',
+    path: '/clusters/:cluster/lbs/:lb/undrain',
+    tag: 'activating',
+    summary: 'Take an LB back into service: it announces its VIPs again',
+    query: changeQuery,
+    body: Type.Object({ override: o(flag('tell the LB only; the document stays as it is')) }, strict),
+    answer: s.LbAnswer,
+  },
+  lbUndo: {
+    method: 'POST',
+    path: '/clusters/:cluster/lbs/:lb/undo',
+    tag: 'activating',
+    summary: 'Let an LB go back to what it ran before its last activation',
+    description:
+      'The same as `weir undo` on the LB. Afterwards an older release is published there than the document says: the next plan shows it, and the next publication brings the newest.',
+    answer: s.LbAnswer,
+  },
+  clusterStatus: {
+    method: 'GET',
+    path: '/clusters/:cluster/status',
+    tag: 'status',
+    summary: 'What the LBs really run, layer by layer, and where it deviates',
+    description:
+      'Asks the LBs at once, and changes nothing on them. An LB that cannot be read is `unreachable` with its error.',
+    query: Type.Object(
+      {
+        lbs: o(Type.String({ description: 'only these LBs, separated by commas', maxLength: 65536 })),
+        services: o(flag('also every service of the kernel with its servers')),
+      },
+      strict,
+    ),
+    answer: ClusterStatusView,
+  },
+  connections: {
+    method: 'GET',
+    path: '/clusters/:cluster/connections',
+    tag: 'status',
+    summary: 'Connections and persistence entries that lead to a WS, on each LB',
+    description: 'Summed over its ports and VIPs. An LB that cannot be read has `error`, and null for its numbers.',
+    query: Type.Object(
+      {
+        ws: str('hostname'),
+        vip: o(Type.String({ description: 'only behind these VIPs, separated by commas', maxLength: 65536 })),
+      },
+      strict,
+    ),
+    answer: ConnectionsView,
   },
   vipList: {
     method: 'GET',

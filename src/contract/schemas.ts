@@ -157,7 +157,20 @@ export const PlanResult = Type.Object({
     text,
     Type.Object({
       release: text,
-      published: Type.Union([Type.Object({ release: text, revision: Type.Integer() }), Type.Null()]),
+      published: Type.Union(
+        [
+          Type.Object({
+            release: text,
+            revision: Type.Integer(),
+            activated: Type.Boolean({
+              description: 'whether Weir saw the LB activate it; a reload by hand is not seen',
+            }),
+          }),
+          Type.Null(),
+        ],
+        { description: 'what Weir knows to be published there' },
+      ),
+      doubt: o(Type.String({ description: 'why it is not known, though something was published' })),
       files: Type.Integer({ description: 'files that differ' }),
     }),
   ),
@@ -175,8 +188,14 @@ export const PlanResult = Type.Object({
 export type PlanResult = Static<typeof PlanResult>;
 
 export const LbProgress = Type.Object({
-  state: Type.String({ description: 'waiting, running, published, unchanged, restored, failed or cancelled' }),
-  step: Type.String({ description: 'connect, lock, stage, check, backup, switch, confirm or restore' }),
+  state: Type.String({
+    description:
+      'waiting, running, failed, cancelled, unchanged; published, restored (publication); activated, undone: put back by the LB itself (activation)',
+  }),
+  step: Type.String({
+    description:
+      'publication: connect, lock, stage, check, backup, switch, confirm, restore; activation: connect, lock, check, guard, host, keepalived, routing, verify, confirm, undo',
+  }),
   message: Type.String({ description: 'why it failed, with the other program’s own words' }),
   warnings: Type.Array(text),
   release: text,
@@ -184,19 +203,51 @@ export const LbProgress = Type.Object({
 });
 export type LbProgress = Static<typeof LbProgress>;
 
-export const PublicationView = Type.Object({
+const job = {
   id: text,
   cluster: text,
   revision: Type.Integer(),
-  action: Type.Union([Type.Literal('publish'), Type.Literal('restore')]),
   state: Type.String({ description: 'running, done, failed, cancelled or interrupted' }),
   by: text,
   at: text,
   ended: o(text),
   warnings: Type.Array(ProblemItem),
   lbs: Type.Record(text, LbProgress),
+};
+
+/** What publications and activations have in common. */
+export const LbJobView = Type.Object(job);
+export type LbJobView = Static<typeof LbJobView>;
+
+export const PublicationView = Type.Object({
+  ...job,
+  action: Type.Union([Type.Literal('publish'), Type.Literal('restore')]),
 });
 export type PublicationView = Static<typeof PublicationView>;
+
+export const ActivationView = Type.Object({
+  ...job,
+  revision: Type.Integer({ description: 'newest of the revisions that the LBs run afterwards' }),
+  wait: Type.Integer({ description: 'seconds that the checks after a reload may take until they pass' }),
+});
+export type ActivationView = Static<typeof ActivationView>;
+
+export const LbAnswer = Type.Object({
+  cluster: text,
+  lb: text,
+  revision: Type.Integer({ description: 'of the document; in a dry run the one it would be' }),
+  state: Type.String({ description: 'the document’s state of the LB: up or drain' }),
+  machine: Type.Object(
+    {
+      state: Type.String({ description: 'drained, undrained, undone or unchanged; unasked in a dry run' }),
+      message: text,
+      warnings: Type.Array(text),
+    },
+    { description: 'what the LB answered' },
+  ),
+  warnings: Type.Array(ProblemItem),
+});
+export type LbAnswer = Static<typeof LbAnswer>;
 
 export const LipsView = Type.Object({
   lbs: Type.Record(text, Type.Array(text)),

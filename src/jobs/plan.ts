@@ -6,7 +6,7 @@ import { createTwoFilesPatch } from 'diff';
 import type { Problem } from '../domain/problem.ts';
 import type { Release } from '../render/cluster.ts';
 import type { RenderedFile } from '../render/files.ts';
-import type { PublishedReleases } from './published.ts';
+import type { Given, PublishedReleases } from './published.ts';
 import type { Releases } from './releases.ts';
 
 export interface FileChange {
@@ -22,11 +22,22 @@ export interface Plan {
   revision: number;
   /** Whether any LB would get another release than it was given. */
   changes: boolean;
-  lbs: Record<string, { release: string; published: { release: string; revision: number } | null; files: number }>;
+  lbs: Record<string, PlannedLb>;
   files: FileChange[];
   warnings: Problem[];
   /** True where differences were left out for size. */
   truncated: boolean;
+}
+
+export interface PlannedLb {
+  /** What it would get. */
+  release: string;
+  /** What Weir knows that it has; null where nothing is known. */
+  published: Given | null;
+  /** Why it is not known, though something was published. */
+  doubt?: string;
+  /** Files that differ. */
+  files: number;
 }
 
 /** All differences of one plan together, in characters. */
@@ -38,6 +49,7 @@ export async function makePlan(cluster: string, releases: Releases, published: P
   const { state, warnings } = await releases.refresh(cluster);
   const desired = releases.of(state);
   const given = await published.given(cluster);
+  const doubts = await published.doubts(cluster);
   const known = await published.releasesOf(cluster);
   const changes = new Map<string, FileChange & { from: RenderedFile | undefined; to: RenderedFile | undefined }>();
   const lbs: Plan['lbs'] = {};
@@ -59,7 +71,13 @@ export async function makePlan(cluster: string, releases: Releases, published: P
           to,
         });
     }
-    lbs[release.lb] = { release: release.id, published: before ?? null, files: differing.length };
+    const doubt = doubts.get(release.lb);
+    lbs[release.lb] = {
+      release: release.id,
+      published: before ?? null,
+      ...(doubt === undefined ? {} : { doubt }),
+      files: differing.length,
+    };
   }
   let room = MAX_DIFF;
   let truncated = false;

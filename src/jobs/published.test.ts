@@ -82,3 +82,38 @@ test('rebuilding what was published does not make the present be rendered again'
   const { state: next } = await jobs.releases.refresh('c');
   expect(jobs.releases.of(next)[0]?.files()).toContain(before);
 });
+
+test('what an LB activated counts until it is published to again, also by another process', async () => {
+  const [, ...rest] = await record('lb1.room1', 'lb2.room1');
+  expect(rest).toHaveLength(1);
+  await jobs.published.activated('c', 'lb1.room1');
+  const states = async () => {
+    const given = await createPublished(jobs.store, jobs.state, jobs.releases).given('c');
+    return [...given].map(([lb, { activated }]) => [lb, activated]);
+  };
+  expect(await states()).toEqual([
+    ['lb1.room1', true],
+    ['lb2.room1', false],
+  ]);
+  await record('lb1.room1');
+  expect(await states()).toContainEqual(['lb1.room1', true]);
+  await change('vip.set', { vip: '10.1.0.1', set: { quorum: 7 } });
+  await record('lb1.room1');
+  expect(await states()).toContainEqual(['lb1.room1', false]);
+});
+
+test('an LB in doubt is given nothing that is known, until the doubt ends or it is published to again', async () => {
+  await record('lb1.room1', 'lb2.room1');
+  await jobs.published.activated('c', 'lb1.room1');
+  await jobs.published.doubt('c', 'lb1.room1', 'it may have gone back');
+  await jobs.published.doubt('c', 'lb9.room1', 'it was never published to');
+  expect([...(await jobs.published.given('c')).keys()]).toEqual(['lb2.room1']);
+  expect([...(await jobs.published.doubts('c'))]).toEqual([['lb1.room1', 'it may have gone back']]);
+  await jobs.published.doubt('c', 'lb1.room1');
+  expect((await jobs.published.given('c')).get('lb1.room1')).toMatchObject({ revision: 1, activated: true });
+  expect([...(await jobs.published.doubts('c'))]).toEqual([]);
+  await jobs.published.doubt('c', 'lb1.room1', 'it went back');
+  await record('lb1.room1');
+  expect((await jobs.published.given('c')).get('lb1.room1')).toMatchObject({ activated: false });
+  expect([...(await jobs.published.doubts('c'))]).toEqual([]);
+});

@@ -18,17 +18,40 @@ export interface Published {
   release: string;
 }
 
+/** What one LB was given. */
+export interface Given {
+  release: string;
+  revision: number;
+  /** Whether Weir saw the LB activate it. A reload by hand is not seen here. */
+  activated: boolean;
+}
+
+interface LbRecord {
+  release: string;
+  basis: string;
+  /** Release that the LB activated last. */
+  active?: string;
+  /** Why the LB may have another release by now. */
+  doubt?: string;
+}
+
 interface PublishedRecord {
   bases: Record<string, Basis>;
-  lbs: Record<string, { release: string; basis: string }>;
+  lbs: Record<string, LbRecord>;
 }
 
 export interface PublishedReleases {
   record(cluster: ClusterState, outcomes: readonly Published[]): Promise<void>;
   /** Looks up releases of a cluster that LBs were given, by LB and ID. */
   releasesOf(cluster: string): Promise<(lb: string, id: string) => Release | undefined>;
-  /** Release ID and revision that an LB was given last. */
-  given(cluster: string): Promise<Map<string, { release: string; revision: number }>>;
+  /** What each LB was given last, without LBs in doubt. */
+  given(cluster: string): Promise<Map<string, Given>>;
+  /** LBs that may have gone back to an older release, each with why, until they are published to again. */
+  doubts(cluster: string): Promise<Map<string, string>>;
+  /** Says why an LB may have gone back; without a reason that it has not. */
+  doubt(cluster: string, lb: string, why?: string): Promise<void>;
+  /** An LB activated what it was given. */
+  activated(cluster: string, lb: string): Promise<void>;
 }
 
 const KIND = 'published';
@@ -37,6 +60,15 @@ export function createPublished(store: Store, state: State, releases: Releases):
   async function read(cluster: string): Promise<PublishedRecord> {
     const record = await store.record({ kind: KIND, key: cluster });
     return (record?.value as PublishedRecord | undefined) ?? { bases: {}, lbs: {} };
+  }
+
+  /** Nothing where the LB was never given anything. Only the holder of the cluster's lease writes. */
+  async function amend(cluster: string, lb: string, change: (of: LbRecord) => LbRecord): Promise<void> {
+    const before = await read(cluster);
+    const of = before.lbs[lb];
+    if (!of) return;
+    const value: PublishedRecord = { ...before, lbs: { ...before.lbs, [lb]: change(of) } };
+    await store.putRecord({ kind: KIND, key: cluster, value });
   }
 
   /** The document of a basis, from history; undefined if it is no longer kept. */
@@ -61,7 +93,8 @@ export function createPublished(store: Store, state: State, releases: Releases):
       const id = same ?? String(1 + Math.max(0, ...Object.keys(before.bases).map(Number)));
       const lbs = { ...before.lbs };
       for (const { lb, release } of outcomes) {
-        if (release) lbs[lb] = { release, basis: id };
+        const active = lbs[lb]?.doubt === undefined ? lbs[lb]?.active : undefined;
+        if (release) lbs[lb] = { release, basis: id, ...(active === undefined ? {} : { active }) };
         else delete lbs[lb];
       }
       const present = new Set(cluster.cluster.lbinfos.map((lb) => lb.hostname));
@@ -86,9 +119,23 @@ export function createPublished(store: Store, state: State, releases: Releases):
 
     async given(cluster) {
       const { bases, lbs } = await read(cluster);
+      const sure = Object.entries(lbs).filter(([, of]) => of.doubt === undefined);
       return new Map(
-        Object.entries(lbs).map(([lb, g]) => [lb, { release: g.release, revision: bases[g.basis]?.revision ?? 0 }]),
+        sure.map(([lb, { release, basis, active }]) => [
+          lb,
+          { release, revision: bases[basis]?.revision ?? 0, activated: active === release },
+        ]),
       );
     },
+
+    async doubts(cluster) {
+      const { lbs } = await read(cluster);
+      return new Map(Object.entries(lbs).flatMap(([lb, { doubt }]) => (doubt === undefined ? [] : [[lb, doubt]])));
+    },
+
+    doubt: (cluster, lb, why) =>
+      amend(cluster, lb, ({ doubt: _ended, ...of }) => (why === undefined ? of : { ...of, doubt: why })),
+
+    activated: (cluster, lb) => amend(cluster, lb, ({ doubt: _ended, ...of }) => ({ ...of, active: of.release })),
   };
 }

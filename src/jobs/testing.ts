@@ -9,6 +9,10 @@ import type { Store } from '../store/port.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import { openState } from '../store/state.ts';
 import type { State } from '../store/state.ts';
+import { createActivations } from './activations.ts';
+import type { ActivationOptions, Activations } from './activations.ts';
+import { createLbRequests } from './lb-requests.ts';
+import type { LbRequests } from './lb-requests.ts';
 import { createPublications } from './publications.ts';
 import type { PublicationOptions, Publications } from './publications.ts';
 import { createPublished } from './published.ts';
@@ -16,6 +20,8 @@ import type { PublishedReleases } from './published.ts';
 import { createReleases } from './releases.ts';
 import type { Releases } from './releases.ts';
 import { createResolve } from './resolve.ts';
+import { createStatuses } from './status.ts';
+import type { Statuses } from './status.ts';
 
 export interface Jobs {
   store: Store;
@@ -23,6 +29,9 @@ export interface Jobs {
   releases: Releases;
   published: PublishedReleases;
   publications: Publications;
+  activations: Activations;
+  lbRequests: LbRequests;
+  statuses: Statuses;
   /** Sessions in the order in which they were opened. */
   sessions: PlayedSession[];
   /** What onError was told. */
@@ -34,12 +43,15 @@ export interface Jobs {
   create(cluster: Cluster): Promise<void>;
   /** Another process on the same store. */
   another(changes?: Partial<PublicationOptions>): Publications;
+  anotherActivations(changes?: Partial<ActivationOptions>): Activations;
   close(): Promise<void>;
 }
 
 export interface JobsOptions {
   parallel?: number;
   store?: (real: Store) => Store;
+  /** Plays every machine, once its request has come; otherwise the test plays what it finds in `sessions`. */
+  play?: (session: PlayedSession) => void;
 }
 
 export async function openJobs(options: JobsOptions = {}): Promise<Jobs> {
@@ -58,31 +70,37 @@ export async function openJobs(options: JobsOptions = {}): Promise<Jobs> {
   const releases = createReleases(state, createResolve({ hostsFile, timeoutMs: 200, totalMs: 200 }));
   const published = createPublished(store, state, releases);
   const sessions: PlayedSession[] = [];
+  const common = {
+    store,
+    state,
+    releases,
+    published,
+    remote: playedRemote(sessions, options.play),
+    now,
+    randomId,
+    timeoutMs: 10_000,
+    owner: 'test',
+    onError,
+  };
   const another = (changes: Partial<PublicationOptions> = {}) =>
-    createPublications({
-      store,
-      state,
-      releases,
-      published,
-      remote: playedRemote(sessions),
-      now,
-      randomId,
-      parallel: options.parallel ?? 8,
-      timeoutMs: 10_000,
-      owner: 'test',
-      onError,
-      ...changes,
-    });
+    createPublications({ ...common, parallel: options.parallel ?? 8, ...changes });
+  const anotherActivations = (changes: Partial<ActivationOptions> = {}) =>
+    createActivations({ ...common, waitSeconds: 30, ...changes });
   const publications = another();
+  const activations = anotherActivations();
   return {
     store,
     state,
     releases,
     published,
     publications,
+    activations,
+    lbRequests: createLbRequests(common),
+    statuses: createStatuses({ ...common, parallel: options.parallel ?? 8 }),
     sessions,
     errors,
     another,
+    anotherActivations,
     setHosts: (text) => writeFileSync(hostsFile, text),
     pass: (ms) => void (time += ms),
     create: async (cluster) => {
@@ -90,7 +108,7 @@ export async function openJobs(options: JobsOptions = {}): Promise<Jobs> {
     },
     async close() {
       for (const session of sessions) session.fail('the test is over');
-      await publications.close();
+      await Promise.all([publications.close(), activations.close()]);
       state.close();
       await real.close();
       rmSync(folder, { recursive: true, force: true });
@@ -107,20 +125,27 @@ export interface PlayedSession {
   say(line: string): void;
   /** Plays a publication to its end. */
   publish(): void;
+  /** Plays the end of what else an LB is asked for, e.g. `activated ID`. */
+  done(what: string): void;
+  /** Ends with these words on standard error. */
   fail(words: string): void;
 }
 
-function playedRemote(sessions: PlayedSession[]): Remote {
+function playedRemote(sessions: PlayedSession[], play: JobsOptions['play']): Remote {
   return {
     run(target, _command, options) {
-      const { session, played } = openPlayed(target, options);
+      const { session, played } = openPlayed(target, options, play);
       sessions.push(played);
       return session;
     },
   };
 }
 
-function openPlayed(target: Target, { signal }: RunOptions): { session: RemoteSession; played: PlayedSession } {
+function openPlayed(
+  target: Target,
+  { signal }: RunOptions,
+  play: JobsOptions['play'],
+): { session: RemoteSession; played: PlayedSession } {
   const lines: string[] = [];
   let received = '';
   let ended = false;
@@ -151,6 +176,10 @@ function openPlayed(target: Target, { signal }: RunOptions): { session: RemoteSe
       played.say('done published x');
       end(0, '');
     },
+    done(what) {
+      played.say(`done ${what}`);
+      end(0, '');
+    },
     fail: (words) => end(1, words),
   };
   async function* read(): AsyncGenerator<string> {
@@ -165,7 +194,9 @@ function openPlayed(target: Target, { signal }: RunOptions): { session: RemoteSe
     lines: read(),
     write(data) {
       if (ended) return Promise.reject(new WeirError('remote', 'The session is over'));
+      const first = received === '';
       received += Buffer.from(data).toString('latin1');
+      if (first) play?.(played);
       return Promise.resolve();
     },
     end() {},

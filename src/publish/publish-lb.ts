@@ -5,8 +5,10 @@
  */
 import type { RemoteExit, Remote, RemoteSession, Target } from '../remote/port.ts';
 import type { Release } from '../render/cluster.ts';
-import { messageOf, WeirError } from '../domain/errors.ts';
 import { deltaBundle, fullBundle } from './bundle.ts';
+import { failureText, send, talk } from './conversation.ts';
+import type { Told } from './conversation.ts';
+import { untilLetIn, wasTurnedAway } from './let-in.ts';
 import { publishCommand, publishCommandSudo } from './script.ts';
 
 export const publishSteps = ['connect', 'lock', 'stage', 'check', 'backup', 'switch', 'confirm', 'restore'] as const;
@@ -34,144 +36,112 @@ export interface PublishLb {
   known: (id: string) => Release | undefined;
   /** Replace live files that were changed by hand; copies are kept on the machine. */
   overwrite: boolean;
+  /** From connect to confirm. */
   timeoutMs: number;
+  /** How long the machine may be busy with one thing; default: 60 s, twice its own longest limit. */
+  silenceMs?: number;
   signal?: AbortSignal;
   onStep: (step: PublishStep) => void;
 }
 
+/** ms; what the script runs with a limit of its own has one of 30 s at most. */
+const silenceMs = 60_000;
+
+/** Bytes that are sent at once: a slow line is told from a dead one by their going on. */
+const CHUNK = 64 * 1024;
+
+type Done = 'published' | 'unchanged' | 'restored';
+
 export async function publishToLb(options: PublishLb): Promise<LbOutcome> {
+  const { result, turnedAway } = await untilLetIn(async (timeoutMs) => {
+    const tried = await publishOnce({ ...options, timeoutMs });
+    return { result: tried, turnedAway: wasTurnedAway(tried.exit, tried.told.heard) };
+  }, options);
+  const { told } = result;
+  if (turnedAway > 0 && told.heard) told.warnings.push(`sshd or a jump host turned ${turnedAway} connections away`);
+  if (turnedAway > 0 && !told.heard) {
+    told.failure ??= { step: 'connect', message: `turned away ${turnedAway} times` };
+  }
+  return outcomeOf(result, options);
+}
+
+interface Published {
+  told: Told<PublishStep>;
+  exit: RemoteExit;
+  done: Done | undefined;
+}
+
+async function publishOnce(options: PublishLb): Promise<Published> {
   const session = options.remote.run(options.target, options.sudo ? publishCommandSudo : publishCommand, {
     timeoutMs: options.timeoutMs,
     ...(options.signal ? { signal: options.signal } : {}),
   });
-  const progress: Progress = { step: 'connect', warnings: [], strange: [] };
-  options.onStep('connect');
-  try {
-    await send(progress, () => session.write(requestLine(options)));
-    for await (const line of session.lines) await onLine(line, { session, progress, options });
-  } catch (thrown) {
-    progress.failure ??= { step: progress.step, message: messageOf(thrown) };
-    session.kill();
-  }
-  session.end();
-  const exit = await session.done;
-  return outcomeOf(progress, exit, options);
+  let done: Done | undefined;
+  const unsent: { unsent?: string } = {};
+  const { told, exit } = await talk(requestLine(options), {
+    session,
+    steps: publishSteps,
+    onStep: options.onStep,
+    silenceMs: options.silenceMs ?? silenceMs,
+    async onLine(word, rest, alive) {
+      if (word === 'have') {
+        await send(unsent, () => answer({ session, alive }, rest, options));
+        session.end();
+      } else if (word === 'done') {
+        done = doneOf(rest.split(' ')[0]);
+      } else {
+        return false;
+      }
+      return true;
+    },
+  });
+  return { told: { ...unsent, ...told }, exit, done };
 }
 
-/** A write fails when the other side gave up; what it said last is still to be read. */
-async function send(progress: Progress, write: () => Promise<void>): Promise<void> {
-  try {
-    await write();
-  } catch (thrown) {
-    if (!(thrown instanceof WeirError)) throw thrown;
-    progress.unsent = thrown.message;
-  }
-}
-
-interface Progress {
-  step: PublishStep;
-  warnings: string[];
-  /** The last lines that are not the script's: of a login script, or of what took the place of a shell. */
-  strange: string[];
-  /** Why not all was sent; the machine's own words come first. */
-  unsent?: string;
-  failure?: { step: PublishStep; message: string };
-  done?: 'published' | 'unchanged' | 'restored';
+function doneOf(what: string | undefined): Done | undefined {
+  return what === 'published' || what === 'unchanged' || what === 'restored' ? what : undefined;
 }
 
 function requestLine({ release, fence, overwrite }: PublishLb): string {
-  const action = release ? 'publish' : 'restore';
-  const fields = [
-    'weir',
-    1,
-    action,
-    fence,
-    release?.id ?? 'none',
-    release?.services ?? 0,
-    release?.dataplane ?? 'none',
-  ];
-  return `${[...fields, overwrite ? 'yes' : 'no'].join(' ')}\n`;
+  const fields = release
+    ? ['publish', fence, release.id, release.services, release.dataplane, release.routing]
+    : ['restore', fence, 'none', 0, 'none', 'none'];
+  return `${['weir', 1, ...fields, overwrite ? 'yes' : 'no'].join(' ')}\n`;
 }
 
-interface LineContext {
+interface Line {
   session: RemoteSession;
-  progress: Progress;
-  options: PublishLb;
+  /** Called whenever a part was taken. */
+  alive: () => void;
 }
 
-async function onLine(line: string, { session, progress, options }: LineContext): Promise<void> {
-  const [word, rest] = splitOnce(line);
-  switch (word) {
-    case 'step':
-      progress.step = stepOf(rest, progress.step);
-      options.onStep(progress.step);
-      return;
-    case 'have':
-      await send(progress, () => answer(session, options.release, { have: rest, known: options.known }));
-      session.end();
-      return;
-    case 'warn':
-      if (progress.warnings.length < 20) progress.warnings.push(rest);
-      return;
-    case 'fail': {
-      const [step, message] = splitOnce(rest);
-      progress.failure = { step: stepOf(step, progress.step), message };
-      return;
-    }
-    case 'done': {
-      const [what] = splitOnce(rest);
-      if (what === 'published' || what === 'unchanged' || what === 'restored') progress.done = what;
-      return;
-    }
-    default:
-      if (line.trim() !== '') progress.strange = [...progress.strange, line.slice(0, 200)].slice(-3);
-      return;
-  }
-}
-
-async function answer(
-  session: RemoteSession,
-  release: Release | undefined,
-  { have, known }: { have: string; known: PublishLb['known'] },
-): Promise<void> {
+async function answer(line: Line, have: string, { release, known }: PublishLb): Promise<void> {
   if (!release) return;
   const base = have === 'none' ? undefined : known(have);
   if (have === release.id) {
-    await session.write('same\n');
+    await line.session.write('same\n');
   } else if (base) {
-    await session.write(`delta ${base.id}\n`);
-    for (const part of await deltaBundle(base, release)) await session.write(part);
+    await line.session.write(`delta ${base.id}\n`);
+    await sendAll(line, await deltaBundle(base, release));
   } else {
-    await session.write('full\n');
-    for (const part of await fullBundle(release)) await session.write(part);
+    await line.session.write('full\n');
+    await sendAll(line, await fullBundle(release));
   }
 }
 
-function splitOnce(text: string): [string, string] {
-  const space = text.indexOf(' ');
-  return space < 0 ? [text, ''] : [text.slice(0, space), text.slice(space + 1)];
+async function sendAll({ session, alive }: Line, parts: readonly Uint8Array[]): Promise<void> {
+  for (const part of parts) {
+    for (let at = 0; at < part.length; at += CHUNK) {
+      await session.write(part.subarray(at, at + CHUNK));
+      alive();
+    }
+  }
 }
 
-function stepOf(text: string, otherwise: PublishStep): PublishStep {
-  return publishSteps.find((s) => s === text) ?? otherwise;
-}
-
-function outcomeOf(progress: Progress, exit: RemoteExit, options: PublishLb): LbOutcome {
-  const base = { warnings: progress.warnings, bytes: exit.bytesSent };
-  if (progress.done && exit.code === 0) return { state: progress.done, step: 'confirm', message: '', ...base };
-  const step = progress.failure?.step ?? progress.step;
+function outcomeOf({ told, exit, done }: Published, options: PublishLb): LbOutcome {
+  const base = { warnings: told.warnings, bytes: exit.bytesSent };
+  if (done && exit.code === 0) return { state: done, step: 'confirm', message: '', ...base };
+  const step = told.failure?.step ?? told.step;
   if (options.signal?.aborted === true) return { state: 'cancelled', step, message: 'cancelled', ...base };
-  return { state: 'failed', step, message: failureText(progress, exit, options), ...base };
-}
-
-/** Our words first, then the other program's own. */
-function failureText(progress: Progress, exit: RemoteExit, options: PublishLb): string {
-  const words = exit.stderr.trim().split('\n').slice(-5).join('; ');
-  if (exit.timedOut) return `no answer within ${Math.round(options.timeoutMs / 1000)} s${words ? `: ${words}` : ''}`;
-  const own = progress.failure?.message;
-  if (own !== undefined) return words ? `${own}: ${words}` : own;
-  if (words) return words;
-  if (progress.strange.length > 0) return progress.strange.join('; ');
-  if (exit.code === 0 && progress.unsent !== undefined) return progress.unsent;
-  return exit.code === null ? 'ssh was ended by a signal' : `ssh ended with code ${exit.code} and without a word`;
+  return { state: 'failed', step, message: failureText(told, exit, options.timeoutMs), ...base };
 }

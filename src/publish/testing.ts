@@ -2,6 +2,7 @@
  * Publishing straight to a test host, without a server, and a host whose remote shell is killed at a command
  * of one's choice. Only tests import it.
  */
+import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Cluster } from '../domain/edge/model.ts';
@@ -9,6 +10,7 @@ import type { Remote } from '../remote/port.ts';
 import { openSsh } from '../remote/ssh.ts';
 import type { TestHost } from '../remote/test-hosts.ts';
 import type { Release } from '../render/cluster.ts';
+import { digestFiles, renderFile } from '../render/files.ts';
 import { rendered } from '../render/testing/releases.ts';
 import { publishToLb } from './publish-lb.ts';
 import type { LbOutcome, PublishLb, PublishStep } from './publish-lb.ts';
@@ -43,6 +45,19 @@ export function releaseOf(cluster: Cluster): Release {
   const [release] = rendered(cluster);
   if (!release) throw new Error('the cluster has no LB');
   return release;
+}
+
+/** A release whose files say something else, whole in all other ways. The edits are by path. */
+export function doctored(release: Release, edits: Readonly<Record<string, (text: string) => string>>): Release {
+  const files = release.files().map((file) => {
+    const edit = edits[file.path];
+    return edit ? renderFile({ path: file.path, mode: file.mode }, () => edit(file.text())) : file;
+  });
+  const id = createHash('sha256').update(digestFiles(files)).digest('hex').slice(0, 32);
+  const list = files.map((f) => JSON.stringify({ path: f.path, sha256: f.sha256, size: f.size, mode: f.mode }));
+  const head = release.manifest().text().split('"files": [\n')[0]?.replace(release.id, id) ?? '';
+  const manifest = `${head}"files": [\n${list.join(',\n')}\n]\n}\n`;
+  return { ...release, id, files: () => files, manifest: () => renderFile({ path: 'manifest.json' }, () => manifest) };
 }
 
 export interface Publisher {
@@ -87,8 +102,8 @@ export function withoutSsh(host: TestHost, folder: string): Remote {
 
 /** Every program that the script runs on its way, but those that are built into some shells. */
 const programs = [
-  'awk', 'cat', 'chmod', 'chown', 'cmp', 'cp', 'date', 'find', 'flock', 'grep', 'id', 'keepalived', 'ln', 'ls',
-  'mkdir', 'mv', 'readlink', 'rm', 'rmdir', 'sed', 'sha256sum', 'sync', 'tar', 'touch', 'xargs',
+  'awk', 'cat', 'chgrp', 'chmod', 'chown', 'cmp', 'cp', 'date', 'find', 'flock', 'grep', 'id', 'keepalived', 'ln',
+  'ls', 'mkdir', 'mv', 'readlink', 'rm', 'rmdir', 'sed', 'sha256sum', 'sync', 'tar', 'timeout', 'touch', 'vtysh', 'xargs',
 ] as const; // prettier-ignore
 
 /**

@@ -83,7 +83,7 @@ mount --bind /tmp/run /run
 mount --bind /tmp/home /home
 mount --bind /tmp/root /root
 mount --bind /tmp/tmp /tmp
-rm -rf /etc/ssh /etc/weir /etc/keepalived /var/lib/weir /usr/local/etc
+rm -rf /etc/ssh /etc/weir /etc/keepalived /etc/frr/frr.conf /var/lib/weir /usr/local/etc
 mkdir -p /etc/ssh /usr/local/etc
 cp -p ${sshFiles.join(' ')} /etc/ssh/
 echo "$WEIR_HOST_NODE" >/etc/hostname

@@ -5,7 +5,9 @@ import { readClusters, readText } from '../../domain/edge/read.ts';
 import { refuse, WeirError } from '../../domain/errors.ts';
 import { readAssignments } from '../assignments.ts';
 import type { Command, CommandContext, CommandOption, Output } from '../command.ts';
-import { changeOutput, dryRunOption, messageOption, noteWarnings, pathOf } from './shared.ts';
+import { lbDrainCommands } from './activate.ts';
+import { wsDrainCommands } from './drain.ts';
+import { changeOutput, dryRunOption, messageOption, noteWarnings, numeric, pathOf } from './shared.ts';
 
 type Arg = string | string[] | undefined;
 
@@ -98,10 +100,6 @@ function portsOf(texts: readonly string[], options: Readonly<Record<string, unkn
       ...(options['check'] === undefined ? {} : { check: { type: options['check'] } }),
     };
   });
-}
-
-function numeric(value: unknown): unknown {
-  return /^\d{1,9}$/.test(String(value)) ? Number(value) : value;
 }
 
 const portOptions: CommandOption[] = [
@@ -197,8 +195,7 @@ const lbCommands: Command[] = [
         body: readAssignments(Lb, list(fields)),
       }),
   },
-  lbState('drain', 'drain', 'Render an LB so that its VIPs move to the others once published and loaded'),
-  lbState('undrain', 'up', 'Take an LB back into service once published and loaded'),
+  ...lbDrainCommands,
   {
     name: 'lb remove',
     summary: 'Remove LBs; their LIPs go into quarantine',
@@ -218,21 +215,6 @@ const lbCommands: Command[] = [
     },
   },
 ];
-
-function lbState(name: string, state: string, summary: string): Command {
-  return {
-    name: `lb ${name}`,
-    summary,
-    args: '<cluster> <lb...>',
-    options: common,
-    run: (context, [cluster, lbs]) =>
-      batch(
-        context,
-        cluster,
-        list(lbs).map((lb) => ({ op: 'lb.set', lb, set: { state } })),
-      ),
-  };
-}
 
 const wsCommands: Command[] = [
   {
@@ -271,8 +253,7 @@ const wsCommands: Command[] = [
         body: readAssignments(WsAttrs, list(fields)),
       }),
   },
-  wsState('drain', 'drain', 'Give WSs weight 0, so that connections end'),
-  wsState('undrain', 'up', 'Give WSs their weight back'),
+  ...wsDrainCommands,
   {
     name: 'ws remove',
     summary: 'Remove WSs from a VIP',
@@ -281,21 +262,6 @@ const wsCommands: Command[] = [
     run: (context, [cluster, vip, wss]) => batch(context, cluster, [{ op: 'ws.remove', vip, wss: list(wss) }]),
   },
 ];
-
-function wsState(name: string, state: string, summary: string): Command {
-  return {
-    name: `ws ${name}`,
-    summary,
-    args: '<cluster> <vip> <ws...>',
-    options: common,
-    run: (context, [cluster, vip, wss]) =>
-      batch(
-        context,
-        cluster,
-        list(wss).map((ws) => ({ op: 'ws.set', vip, ws, set: { state } })),
-      ),
-  };
-}
 
 const portCommands: Command[] = [
   {

@@ -1,10 +1,12 @@
 /** Every command but serve and completion, in the order of --help. */
 import type { Command } from '../command.ts';
+import { activateCommands } from './activate.ts';
 import { changeCommands } from './change.ts';
 import { documentCommands } from './documents.ts';
 import { publishCommands } from './publish.ts';
 import { readCommands } from './read.ts';
 import { renderCommand } from './render.ts';
+import { statusCommand } from './status.ts';
 
 export const commands: readonly Command[] = [
   ...documentCommands,
@@ -12,4 +14,6 @@ export const commands: readonly Command[] = [
   ...changeCommands,
   renderCommand,
   ...publishCommands,
+  ...activateCommands,
+  statusCommand,
 ];

@@ -1,10 +1,9 @@
 /** Commands that bring configuration to LBs: plan, publish. */
 import { colours as pc } from '../colours.ts';
-import type { Client } from '../../client/client.ts';
-import type { LbProgress, Page, PlanResult, PublicationView } from '../../contract/schemas.ts';
-import { WeirError } from '../../domain/errors.ts';
-import type { Command, CommandContext, Output } from '../command.ts';
-import { noteWarnings, pathOf } from './shared.ts';
+import type { Page, PlanResult, PublicationView } from '../../contract/schemas.ts';
+import type { Command } from '../command.ts';
+import { jobOutput, runJob } from './follow.ts';
+import { noteWarnings, numeric, pathOf } from './shared.ts';
 
 const plan: Command = {
   name: 'plan',
@@ -19,12 +18,13 @@ const plan: Command = {
 };
 
 function planText(result: PlanResult, diffs: boolean): string {
-  if (!result.changes) return `every LB of ${result.cluster} has revision ${result.revision} published\n`;
+  if (!result.changes)
+    return `every LB of ${result.cluster} has revision ${result.revision} published\n${idle(result)}`;
   const lines = [`plan of ${result.cluster}, revision ${result.revision}:`];
   for (const [lb, row] of Object.entries(result.lbs)) {
     const before = row.published
       ? `release ${row.published.release.slice(0, 12)} (revision ${row.published.revision})`
-      : 'nothing published by Weir yet';
+      : (row.doubt ?? 'nothing published by Weir yet');
     const after =
       row.published?.release === row.release
         ? 'unchanged'
@@ -39,6 +39,13 @@ function planText(result: PlanResult, diffs: boolean): string {
   }
   if (result.truncated) lines.push('(differences were left out for size)');
   return `${lines.join('\n')}\n`;
+}
+
+/** What is published and was not activated by Weir. */
+function idle(result: PlanResult): string {
+  const lbs = Object.entries(result.lbs).flatMap(([lb, row]) => (row.published?.activated === false ? [lb] : []));
+  if (lbs.length === 0) return '';
+  return `not activated by Weir on ${lbs.join(', ')}: weir activate ${result.cluster}\n`;
 }
 
 function coloured(line: string): string {
@@ -66,22 +73,19 @@ const publish: Command = {
       restore?: boolean;
       wait?: boolean;
     };
-    const client = context.client();
-    const { data: started } = await client.call<PublicationView>(`${pathOf(cluster)}/publications`, {
-      method: 'POST',
+    const publication = await runJob<PublicationView>(context, 'publication', {
+      cluster: String(cluster),
       body: {
         ...(lb ? { lbs: lb } : {}),
-        ...(revision === undefined ? {} : { revision: /^\d+$/.test(revision) ? Number(revision) : revision }),
+        ...(revision === undefined ? {} : { revision: numeric(revision) }),
         ...(overwrite ? { overwrite } : {}),
         ...(restore ? { action: 'restore' } : {}),
       },
+      wait: wait !== false,
     });
-    noteWarnings(context, started.warnings);
-    if (wait === false) return publicationOutput(started);
-    const ended = await follow(context, client, started);
-    for (const [name, row] of Object.entries(ended.lbs))
-      for (const w of row.warnings) context.note(`warning: ${name}: ${w}`);
-    return publicationOutput(ended);
+    if (publication.state === 'done' && !restore)
+      context.note(`loaded by nothing yet: weir activate ${String(cluster)}`);
+    return jobOutput(publication);
   },
 };
 
@@ -97,111 +101,5 @@ const publications: Command = {
     return { data: data.items, table: { columns: ['id', 'revision', 'action', 'state', 'by', 'lbs'], rows } };
   },
 };
-
-function publicationOutput(publication: PublicationView): Output {
-  const rows = Object.entries(publication.lbs).map(([lb, row]) => [
-    lb,
-    row.state,
-    row.step,
-    row.release.slice(0, 12),
-    row.message,
-  ]);
-  const failed = publication.state !== 'done' && publication.state !== 'running';
-  return {
-    data: publication,
-    table: { columns: ['lb', 'state', 'step', 'release', 'message'], rows },
-    exit: failed ? 1 : 0,
-  };
-}
-
-/** Shows progress until the end: drawn on a terminal, plain lines elsewhere. */
-async function follow(context: CommandContext, client: Client, started: PublicationView): Promise<PublicationView> {
-  const watcher = createWatcher();
-  const shown = context.terminal ? drawn(started, watcher) : plain(context, watcher);
-  const path = pathOf(started.cluster, 'publications', started.id);
-  let ended: PublicationView | undefined;
-  try {
-    for await (const message of client.stream(`${path}/events`)) {
-      if (message.event === 'snapshot')
-        for (const [lb, row] of Object.entries((message.data as PublicationView).lbs)) watcher.tell(lb, row);
-      if (message.event === 'lb') {
-        const { lb, ...row } = message.data as LbProgress & { lb: string };
-        watcher.tell(lb, row);
-      }
-      if (message.event === 'end') {
-        ended = message.data as PublicationView;
-        for (const [lb, row] of Object.entries(ended.lbs)) watcher.tell(lb, row);
-      }
-    }
-  } finally {
-    watcher.close();
-    await shown;
-  }
-  if (ended) return ended;
-  throw new WeirError('unavailable', `the connection to Weir was lost; publication ${started.id} may go on`, {
-    hint: `weir publications ${started.cluster} tells how it ended`,
-  });
-}
-
-interface Watcher {
-  tell(lb: string, row: LbProgress): void;
-  /** Nothing more will be told. */
-  close(): void;
-  listen(listener: (lb: string, row: LbProgress) => void, onClose: () => void): void;
-}
-
-function createWatcher(): Watcher {
-  const listeners: ((lb: string, row: LbProgress) => void)[] = [];
-  const closers: (() => void)[] = [];
-  return {
-    tell: (lb, row) => listeners.forEach((l) => l(lb, row)),
-    close: () => closers.forEach((c) => c()),
-    listen(listener, onClose) {
-      listeners.push(listener);
-      closers.push(onClose);
-    },
-  };
-}
-
-function isOver(row: LbProgress): boolean {
-  return row.state !== 'waiting' && row.state !== 'running';
-}
-
-function plain(context: CommandContext, watcher: Watcher): Promise<void> {
-  const over = new Set<string>();
-  watcher.listen(
-    (lb, row) => {
-      if (!isOver(row) || over.has(lb)) return;
-      over.add(lb);
-      context.note(`${lb}: ${row.state}${row.message ? ` at ${row.step}: ${row.message}` : ''}`);
-    },
-    () => undefined,
-  );
-  return Promise.resolve();
-}
-
-/** One line per LB, with the step it is at. */
-async function drawn(started: PublicationView, watcher: Watcher): Promise<void> {
-  const tasks = Object.keys(started.lbs).map((name) => ({
-    title: name,
-    task: (_: unknown, task: { output: string; title: string }) =>
-      new Promise<void>((resolve, reject) => {
-        watcher.listen((lb, row) => {
-          if (lb !== name) return;
-          if (!isOver(row)) task.output = row.step;
-          else if (row.state === 'failed' || row.state === 'cancelled')
-            reject(new Error(`${name}: ${row.state} at ${row.step}: ${row.message}`));
-          else {
-            task.title = `${name}: ${row.state}`;
-            resolve();
-          }
-        }, resolve);
-      }),
-  }));
-  const { Listr } = await import('listr2');
-  await new Listr(tasks, { concurrent: true, exitOnError: false, collectErrors: false, renderer: 'default' })
-    .run()
-    .catch(() => undefined);
-}
 
 export const publishCommands: readonly Command[] = [plan, publish, publications];

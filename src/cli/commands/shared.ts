@@ -30,3 +30,8 @@ export function changeLine(result: ChangeResult): string {
   if (result.dryRun) return `${name}: would become revision ${result.revision}`;
   return `${name}: revision ${result.revision}; publish it with: weir publish ${result.cluster}`;
 }
+
+/** Text that is a number, as one; the server says what is wrong with any other. */
+export function numeric(value: unknown): unknown {
+  return /^\d{1,9}$/.test(String(value)) ? Number(value) : value;
+}

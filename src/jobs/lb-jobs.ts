@@ -1,0 +1,297 @@
+/**
+ * Jobs on the LBs of a cluster: under the cluster's lease, recorded, watched, cancelled, and known as
+ * interrupted when their process died. What a job does on the LBs is its kind's own (publications.ts,
+ * activations.ts).
+ * jobs/ may import domain, render, store, publish, observe and remote.
+ */
+import { setMaxListeners } from 'node:events';
+import { messageOf, WeirError } from '../domain/errors.ts';
+import type { Problem } from '../domain/problem.ts';
+import type { ActivateStep, LbOutcome as AskedOutcome } from '../publish/activate-lb.ts';
+import type { LbOutcome as PublishOutcome, PublishStep } from '../publish/publish-lb.ts';
+import { articled, holdLbs, workUnderLease } from './leases.ts';
+import type { Held, LeaseOptions } from './leases.ts';
+
+export type LbState = 'waiting' | 'running' | PublishOutcome['state'] | AskedOutcome['state'];
+
+export interface LbProgress {
+  readonly state: LbState;
+  readonly step: PublishStep | ActivateStep | '';
+  readonly message: string;
+  readonly warnings: readonly string[];
+  /** Release that the LB gets or runs; empty when the original files are put back. */
+  readonly release: string;
+  /** Bytes sent to the LB. */
+  readonly bytes: number;
+}
+
+export type JobState = 'running' | 'done' | 'failed' | 'cancelled' | 'interrupted';
+
+export interface LbJob {
+  readonly id: string;
+  readonly cluster: string;
+  readonly revision: number;
+  readonly state: JobState;
+  readonly by: string;
+  /** ISO times. */
+  readonly at: string;
+  readonly ended?: string;
+  readonly warnings: readonly Problem[];
+  readonly lbs: Readonly<Record<string, LbProgress>>;
+}
+
+export interface JobKind {
+  /** The word for it; records have it as their kind. */
+  name: 'publication' | 'activation';
+  /** What a job came to, from its LBs' outcomes. */
+  outcomeOf: (states: ReadonlySet<LbState>) => JobState;
+  /** What is told of an LB whose outcome nobody saw, since Weir died. */
+  unseen: (lb: LbProgress) => string;
+}
+
+export interface JobOptions extends LeaseOptions {
+  randomId: () => string;
+}
+
+/** What a kind does once its job may begin. */
+export interface Begun<J extends LbJob> {
+  job: Omit<J, 'id' | 'state' | 'at'>;
+  /** Until every LB has its outcome; what it throws is told of those that have none. */
+  work: (run: JobRun) => Promise<void>;
+}
+
+/** A job that is under way, for its work. */
+export interface JobRun {
+  readonly id: string;
+  readonly fence: number;
+  /** Fires when no LB is to be begun any more: cancelled, or ending. */
+  readonly stop: AbortSignal;
+  /** Fires when sessions are to be ended: the lease was lost, or Weir ends. */
+  readonly ending: AbortSignal;
+  tell(lb: string, change: Partial<LbProgress>): void;
+  /** Records what was told so far. */
+  save(): void;
+}
+
+/** Jobs of one kind, to be looked at and cancelled. */
+export interface Jobs<J extends LbJob> {
+  get(cluster: string, id: string): Promise<J>;
+  /** Newest first. */
+  list(cluster: string, limit: number): Promise<J[]>;
+  cancel(cluster: string, id: string): Promise<J>;
+  /** Calls back at every change until the end; answers how to stop. undefined if it is not under way here. */
+  watch(id: string, listener: (job: J) => void): (() => void) | undefined;
+  /** Marks jobs whose process died as interrupted. */
+  recover(): Promise<void>;
+  /** Cancels what is under way and waits for it. */
+  close(): Promise<void>;
+}
+
+export interface LbJobs<J extends LbJob> extends Jobs<J> {
+  /** Takes the lease, lets `begin` look at what there is to do, records the job and starts its work. */
+  start(cluster: string, begin: () => Promise<Begun<J>>): Promise<J>;
+}
+
+/** Jobs kept per cluster and kind. */
+const KEPT = 100;
+
+interface Running<J> {
+  job: J;
+  listeners: Set<(job: J) => void>;
+  stop: AbortController;
+  ending: AbortController;
+  finished: Promise<void>;
+  saving: Promise<void>;
+}
+
+export function createLbJobs<J extends LbJob>(kind: JobKind, options: JobOptions): LbJobs<J> {
+  const { store } = options;
+  const running = new Map<string, Running<J>>();
+
+  async function start(cluster: string, begin: () => Promise<Begun<J>>): Promise<J> {
+    const id = newId(options);
+    const lease = await holdLbs(cluster, { what: kind.name, id }, options);
+    try {
+      const { job: given, work } = await begin();
+      const job = { ...given, id, state: 'running', at: options.now().toISOString() } as J;
+      await put(job, 0);
+      const run = runningOf(job);
+      running.set(id, run);
+      lease.lost.addEventListener('abort', () => end(run));
+      run.finished = workOn(run, lease, work);
+      return job;
+    } catch (thrown) {
+      await lease.release();
+      throw thrown;
+    }
+  }
+
+  async function workOn(run: Running<J>, lease: Held, work: Begun<J>['work']): Promise<void> {
+    try {
+      await work({
+        id: run.job.id,
+        fence: lease.fence,
+        stop: run.stop.signal,
+        ending: run.ending.signal,
+        tell: (lb, change) => update(run, { lbs: { ...run.job.lbs, [lb]: { ...progressOf(run.job, lb), ...change } } }),
+        save: () => void save(run),
+      });
+    } catch (thrown) {
+      options.onError(`${kind.name} ${run.job.id} failed`, thrown);
+      update(run, { lbs: unfinished(run.job, () => `Weir failed: ${messageOf(thrown)}`) });
+    }
+    await finish(run, lease);
+    await prune(run.job.cluster).catch((thrown: unknown) =>
+      options.onError(`old ${kind.name}s cannot be removed`, thrown),
+    );
+  }
+
+  /** Who hears of the end may start again at once: it is recorded and the lease is free by then. */
+  async function finish(run: Running<J>, lease: Held): Promise<void> {
+    const states = new Set(Object.values(run.job.lbs).map((lb) => lb.state));
+    const ended = { state: kind.outcomeOf(states), ended: options.now().toISOString() };
+    await save(run, ended);
+    await lease.release();
+    running.delete(run.job.id);
+    update(run, ended);
+    run.listeners.clear();
+  }
+
+  function update(run: Running<J>, change: Partial<LbJob>): void {
+    run.job = { ...run.job, ...change };
+    for (const listener of run.listeners) listener(run.job);
+  }
+
+  /** Saves the newest progress; saves asked for meanwhile become one. Never rejects: the next save has it all. */
+  function save(run: Running<J>, last: Partial<LbJob> = {}): Promise<void> {
+    const asked = run.job;
+    run.saving = run.saving
+      .then(() => (run.job === asked ? put({ ...asked, ...last }) : undefined))
+      .catch((thrown: unknown) => options.onError(`progress of ${articled(kind.name)} cannot be saved`, thrown));
+    return run.saving;
+  }
+
+  async function put(job: J, expected?: number): Promise<void> {
+    const key = keyOf(job.cluster, job.id);
+    await store.putRecord({ kind: kind.name, key, value: job, ...(expected === undefined ? {} : { expected }) });
+  }
+
+  async function stored(cluster: string): Promise<J[]> {
+    const records = await store.records(kind.name);
+    const all = records.filter((r) => r.key.startsWith(`${cluster}/`)).map((r) => r.value as J);
+    return (await settled(all)).sort((a, b) => (a.id < b.id ? 1 : -1));
+  }
+
+  /** Those that say they run although their process died are marked as interrupted, once their lease has ended. */
+  async function settled(jobs: readonly J[]): Promise<J[]> {
+    const open = jobs.filter((job) => job.state === 'running' && !running.has(job.id));
+    if (open.length === 0) return [...jobs];
+    const now = options.now();
+    const alive = await workUnderLease(store, now);
+    // One that ended while this was asked has its end in the store.
+    const marked = await Promise.all(
+      open
+        .filter((job) => !alive.has(job.id))
+        .map(async ({ cluster, id }) => {
+          const record = await store.record({ kind: kind.name, key: keyOf(cluster, id) });
+          if (!record) return undefined;
+          const job = record.value as J;
+          if (job.state !== 'running' || running.has(id)) return job;
+          const lbs = unfinished(job, kind.unseen);
+          const ended: J = { ...job, state: 'interrupted', ended: now.toISOString(), lbs };
+          await put(ended, record.version);
+          return ended;
+        }),
+    );
+    const byId = new Map(marked.flatMap((job) => (job ? [[job.id, job]] : [])));
+    return jobs.map((job) => byId.get(job.id) ?? job);
+  }
+
+  async function prune(cluster: string): Promise<void> {
+    for (const old of (await stored(cluster)).slice(KEPT)) {
+      await store.putRecord({ kind: kind.name, key: keyOf(cluster, old.id), value: undefined });
+    }
+  }
+
+  async function get(cluster: string, id: string): Promise<J> {
+    const here = running.get(id);
+    if (here && here.job.cluster === cluster) return here.job;
+    const record = await store.record({ kind: kind.name, key: keyOf(cluster, id) });
+    const [job] = record ? await settled([record.value as J]) : [];
+    if (job) return job;
+    throw new WeirError('not_found', `there is no ${kind.name} ${id} of cluster ${cluster}`, {
+      hint: `GET /api/v1/clusters/${cluster}/${kind.name}s lists them`,
+    });
+  }
+
+  return {
+    start,
+    get,
+    async list(cluster, count) {
+      const here = new Map([...running.values()].map(({ job }) => [job.id, job]));
+      return (await stored(cluster)).slice(0, count).map((job) => here.get(job.id) ?? job);
+    },
+    async cancel(cluster, id) {
+      const job = await get(cluster, id);
+      running.get(id)?.stop.abort();
+      return job;
+    },
+    watch(id, listener) {
+      const run = running.get(id);
+      if (!run) return undefined;
+      run.listeners.add(listener);
+      return () => run.listeners.delete(listener);
+    },
+    async recover() {
+      await settled((await store.records(kind.name)).map((record) => record.value as J));
+    },
+    async close() {
+      for (const run of running.values()) end(run);
+      await Promise.allSettled([...running.values()].map((run) => run.finished));
+    },
+  };
+}
+
+function runningOf<J>(job: J): Running<J> {
+  const stop = new AbortController();
+  const ending = new AbortController();
+  // One of each session.
+  for (const { signal } of [stop, ending]) setMaxListeners(0, signal);
+  const nothing = Promise.resolve();
+  return { job, listeners: new Set(), stop, ending, finished: nothing, saving: nothing };
+}
+
+function end(run: Pick<Running<unknown>, 'stop' | 'ending'>): void {
+  run.stop.abort();
+  run.ending.abort();
+}
+
+function keyOf(cluster: string, id: string): string {
+  return `${cluster}/${id}`;
+}
+
+/** Sorts by time. */
+export function newId({ now, randomId }: Pick<JobOptions, 'now' | 'randomId'>): string {
+  const at = now()
+    .toISOString()
+    .replaceAll(/[-:.TZ]/g, '');
+  return `${at.slice(0, 17)}-${randomId()}`;
+}
+
+export function waiting(release: string): LbProgress {
+  return { state: 'waiting', step: '', message: '', warnings: [], release, bytes: 0 };
+}
+
+function progressOf(job: LbJob, lb: string): LbProgress {
+  return job.lbs[lb] ?? waiting('');
+}
+
+/** LBs that have no outcome yet have failed. */
+function unfinished({ lbs }: LbJob, message: (lb: LbProgress) => string): LbJob['lbs'] {
+  return Object.fromEntries(
+    Object.entries(lbs).map(([name, lb]) => [
+      name,
+      lb.state === 'waiting' || lb.state === 'running' ? { ...lb, state: 'failed' as const, message: message(lb) } : lb,
+    ]),
+  );
+}
