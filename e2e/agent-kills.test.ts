@@ -79,6 +79,27 @@ describe
       },
     );
 
+    test('goes back to the end also where the agent is killed while it goes back', async () => {
+      const lb = await fresh();
+      const before = await activate(lb, one);
+      lb.tell('frr.ills', 'fails cost 20\n');
+      const killing = await makeAgentKillable(lb);
+      await lb.publish(two);
+      expect(await lb.activate(two, {}, { remote: killing.remote })).toMatchObject({
+        state: 'undone',
+        step: 'routing',
+      });
+      const programs = killing.count();
+      for (const nth of spread(programs, 2 * kills).filter((nth) => nth > programs / 3)) {
+        expect(await lb.publish(two)).toMatchObject({ state: 'published', message: '' });
+        const kill = killing.atProgram(nth, nth % 2 === 0 ? 'run' : 'skip');
+        const outcome = await kill.during(() => lb.activate(two, {}, { remote: killing.remote }));
+        const where = `${kill.name} of ${programs}, it answered ${outcome.state} at ${outcome.step}`;
+        await expect(lb.until('[ ! -e /etc/weir/activating ]'), where).resolves.toBeUndefined();
+        await lb.settles(backAt(before, expect.stringContaining(`${two.id} ${one.id} `)), where);
+      }
+    });
+
     test('a first one ends with the release or with what a person had set up', async () => {
       const lb = await fresh();
       await setUpByHand(lb);
@@ -174,7 +195,7 @@ describe
       await lb.settles(before);
     });
 
-    test('by a kill of its guard too is undone by what is next to work on the LB', async () => {
+    test('with all that watches over it is undone by the next request, first of all', async () => {
       const lb = await fresh();
       const before = await activate(lb, one);
       await lb.publish(two);
@@ -183,8 +204,11 @@ describe
       await lb.until('grep -q "loaded weir-$1" /run/played/keepalived.log', two.loads);
       await killAgents(lb);
       await activating;
-      await lb.until('[ ! -e /etc/weir/activating ]');
-      await lb.settles(backAt(before, expect.stringContaining(`${two.id} ${one.id} `)));
+      expect(await lb.see()).toMatchObject({ activating: true, loaded: two.loads });
+      const next = await lb.activate(one);
+      expect(next).toMatchObject({ state: 'unchanged', message: '' });
+      expect(next.warnings).toContainEqual(expect.stringContaining(`was undone first: back to ${one.id}`));
+      await lb.settles({ ...before, links: { current: one.id, active: one.id, previous: '' } });
     });
   });
 

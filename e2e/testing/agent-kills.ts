@@ -94,13 +94,13 @@ export async function makeAgentKillable({ host, folder }: PlayedLb): Promise<Age
   };
 }
 
-/** Kills every agent's process on the machine but the watcher: whoever activates, and its guard. */
+/** Kills every agent's process on the machine: whoever activates, its guards and the watcher. */
 export async function killAgents({ host }: PlayedLb): Promise<void> {
   await sh(
     host,
     `for file in /proc/[0-9]*/cmdline; do
        words=$(tr "\\0" " " <"$file" 2>/dev/null)
-       case $words in */weir\\ remote*|*/weir\\ activate*|*/weir\\ guard*) pid=\${file%/cmdline}; kill -9 "\${pid#/proc/}" ;; esac
+       case $words in */weir\\ remote*|*/weir\\ guard*|*/weir\\ watch*) pid=\${file%/cmdline}; kill -9 "\${pid#/proc/}" ;; esac
      done`,
   );
 }

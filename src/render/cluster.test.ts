@@ -410,6 +410,25 @@ describe('rendering from the cache', () => {
     ]);
   });
 
+  test('asks for the modules of the schedulers that are in use now', () => {
+    const cluster = fullIpvsCluster();
+    const input = { lips: planOf(cluster), addresses: resolved(cluster), ospfKey: 'k' };
+    const modules = (changed: Cluster) => {
+      const result = renderCluster({ ...input, cluster: changed });
+      return (
+        result.ok &&
+        textsOf(firstOf(result.releases))
+          .get('host/modules')
+          ?.match(/^ip_vs_.*/gm)
+      );
+    };
+    const [vip] = cluster.vip2ws as [Cluster['vip2ws'][number]];
+    const ports = vip.ports.map((port) => ({ ...port, scheduler: 'sh' as const }));
+    expect(modules(cluster)).toEqual(['ip_vs_wlc', 'ip_vs_wrr']);
+    expect(modules({ ...cluster, vip2ws: [{ ...vip, ports }] })).toEqual(['ip_vs_sh']);
+    expect(modules(cluster)).toEqual(['ip_vs_wlc', 'ip_vs_wrr']);
+  });
+
   test('of addresses that were found apart from each other does not mix them up', () => {
     const cluster = seedCluster();
     const at = (last: number) => {

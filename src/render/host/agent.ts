@@ -289,7 +289,7 @@ watch() {
   exec 8>"$run/watch.lock" || exit 1
   flock -n 8 || exit 0
   me=$(readlink -f "$0")
-  guarded=
+  guarding=none
   find_keepalived
   while :; do
     # nothing is left of it: another watcher, or none, goes on
@@ -301,9 +301,9 @@ watch() {
     # a second guard does no harm, and the first may have been killed
     line=
     [ ! -e "$etc/activating" ] || { read -r line <"$etc/activating"; } 2>/dev/null
-    if [ -n "$line" ] && [ "$line" != "$guarded" ]; then
-      guarded=$line
+    if [ -n "$line" ] && ! kill -0 "$guarding" 2>/dev/null; then
       setsid "$self" guard "$line" </dev/null >/dev/null 2>&1 8>&- &
+      guarding=$!
     fi
     sleep 1
   done
@@ -482,13 +482,25 @@ find_frr_reload() {
   return 1
 }
 
-# FRR changes by the difference that its own tool computes; nothing happens where there is none.
+# digests of a file and of what FRR runs
+routed_by() { routed=$( { cat "$1"; echo; limited 10 vtysh -c "show running-config" 2>/dev/null; } | sha256sum); }
+
+# FRR changes by the difference that its own tool computes. That takes it seconds: it is not asked where file and running
+# configuration are what they were after it was asked last.
 load_frr() {
+  routed_by "$1"
+  { read -r known <"$etc/routed"; } 2>/dev/null || known=
+  [ "$known" != "$routed" ] || return 0
   find_frr_reload || { trouble="frr-reload.py is not installed (package frr-pythontools)"; return 1; }
   words=$(limited 50 python3 "$frr_reload" --reload --stdout "$1" 2>&1 9>&-)
   code=$?
   [ "$code" != 0 ] || case $words in *"Failed to execute"*|*"failed due to"*) code=1 ;; esac
   [ "$code" = 0 ] || trouble="frr-reload.py: $(one_line "$(printf "%s\n" "$words" | grep -iE "error|fail|unknown|refused" | tail -n 5)") (code $code)"
+  rm -f "$etc/routed"
+  if [ "$code" = 0 ]; then
+    routed_by "$1"
+    put routed "$routed"
+  fi
   return "$code"
 }
 
@@ -678,11 +690,14 @@ take_lock() {
 }
 
 # refuses a Weir that another one has replaced
-check_fence() {
+refuse_older() {
   seen=0
   { read -r seen <"$etc/fence"; } 2>/dev/null
   case $seen in ""|*[!0-9]*) seen=0 ;; esac
   [ "$1" -ge "$seen" ] || fail "refused: fencing number $1 is older than $seen, which this machine has seen; another Weir took over"
+}
+check_fence() {
+  refuse_older "$1"
   put fence "$1" || fail "cannot write $etc/fence"
 }
 
@@ -952,6 +967,7 @@ undo() {
   elif [ -L "$etc/previous" ]; then
     previous=$(readlink "$etc/previous")
     previous=${'$'}{previous##*/}
+    rm -f "$etc/drain.before" "$etc/announced"
   else
     fail "there is nothing to go back to on this machine"
   fi
@@ -1005,7 +1021,7 @@ remote() {
   case $fence in ""|*[!0-9]*) fail "a request of another version: $fence" ;; esac
   case $action in
     activate|drain|undrain) ;;
-    undo) stop_activation ;;
+    undo) refuse_older "$fence"; stop_activation ;;
     *) fail "a request of another version: $action" ;;
   esac
   take_lock

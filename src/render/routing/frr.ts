@@ -64,7 +64,7 @@ function uplink(link: Link, input: RoutingInput): string[] {
     `ip ospf retransmit-interval ${RETRANSMIT}`,
     'no ip ospf passive',
   ];
-  return ['!', `interface ${link.device}`, ...lines.map((line) => ` ${line}`), 'exit'];
+  return ['!', `interface ${link.device}`, ...lines.sort().map((line) => ` ${line}`), 'exit'];
 }
 
 function router(input: RoutingInput): string[] {
