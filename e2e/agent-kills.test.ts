@@ -105,17 +105,19 @@ describe
       await setUpByHand(lb);
       const byHand = await lb.see();
       const killing = await makeAgentKillable(lb);
-      for (const nth of [30, 45, 60]) {
+      const back = { ...byHand, links: { current: one.id, active: '', previous: '' }, undone: expect.anything() };
+      await lb.publish(one);
+      expect(await lb.activate(one, {}, { remote: killing.remote })).toMatchObject({ state: 'activated', message: '' });
+      const programs = killing.count();
+      expect(await lb.weir('undo')).toMatchObject({ code: 0 });
+      await lb.settles(back);
+      for (const nth of [0.4, 0.6, 0.8].map((share) => Math.round(share * programs))) {
         expect(await lb.publish(one)).toMatchObject({ state: 'published', message: '' });
         const { during } = killing.atProgram(nth, 'run');
         const outcome = await during(() => lb.activate(one, {}, { remote: killing.remote }));
         expect(outcome).toMatchObject({ state: 'failed' });
         await lb.until('[ ! -e /etc/weir/activating ]');
-        await lb.settles({
-          ...byHand,
-          links: { current: one.id, active: '', previous: '' },
-          undone: expect.anything(),
-        });
+        await lb.settles(back, `killed at program ${nth} of ${programs}`);
       }
     });
 

@@ -99,7 +99,7 @@ describe.skipIf(noHosts).concurrent(title('activation'), { timeout: 60_000 }, ()
       expect(await lb.activate(release)).toMatchObject({ state: 'unchanged', steps: allSteps });
       expect(await lb.see()).toEqual(after);
       expect(lb.told('keepalived.log')).toEqual([]);
-      expect(lb.told('frr.log')).toEqual(['same']);
+      expect(lb.told('frr.log')).toEqual([]);
     },
   );
 
@@ -110,7 +110,7 @@ describe.skipIf(noHosts).concurrent(title('activation'), { timeout: 60_000 }, ()
     const second = await next(lb, { vips: 2, path: '/second' });
     expect(await lb.activate(second)).toMatchObject({ state: 'activated', message: '' });
     expect(lb.told('keepalived.log')).toEqual(['HUP', `loaded weir-${second.loads}`]);
-    expect(lb.told('frr.log')).toEqual(['same']);
+    expect(lb.told('frr.log')).toEqual([]);
     expect(await lb.see()).toEqual({
       ...before,
       links: { current: second.id, active: second.id, previous: first.id },
@@ -131,6 +131,15 @@ describe.skipIf(noHosts).concurrent(title('activation'), { timeout: 60_000 }, ()
     expect(await lb.see()).toMatchObject({ loaded: before.loaded, routing: 'as the live file' });
   });
 
+  test('FRR whose running configuration was changed by hand is brought back to its file', async () => {
+    const lb = await activated();
+    await sh(lb.host, 'echo "ip route 10.9.0.0/16 Null0" >>/run/played/frr.running');
+    expect(await lb.see()).toMatchObject({ routing: 'other' });
+    expect(await lb.activate(lbRelease())).toMatchObject({ state: 'unchanged', message: '' });
+    expect(lb.told('frr.log')).toEqual(['changed']);
+    expect(await lb.see()).toMatchObject({ routing: 'as the live file' });
+  });
+
   test('new LIPs come before the checks, and old ones go after them', async () => {
     const lb = await activated(lbRelease({ lips: ['10.0.0.101', '10.0.0.102'] }));
     await sh(lb.host, 'ip addr add 10.0.0.103/32 dev eth0');
@@ -138,7 +147,9 @@ describe.skipIf(noHosts).concurrent(title('activation'), { timeout: 60_000 }, ()
     lb.told('asked.log');
     expect(await lb.activate(second)).toMatchObject({ state: 'activated' });
     const both = '10.0.0.1/24 10.0.0.101/32 10.0.0.102/32 10.0.0.103/32 10.0.0.104/32 ';
-    expect(lb.told('asked.log')).toEqual(['10.0.0.1/24 10.0.0.101/32 10.0.0.102/32 10.0.0.103/32 ', both]);
+    const [atFirst, ...later] = lb.told('asked.log');
+    expect(atFirst).toBe('10.0.0.1/24 10.0.0.101/32 10.0.0.102/32 10.0.0.103/32 ');
+    expect([...new Set(later)]).toEqual([both]);
     expect((await lb.see()).addresses.filter((a) => a.endsWith('eth0'))).toEqual([
       '10.0.0.102/32 eth0',
       '10.0.0.103/32 eth0',

@@ -50,9 +50,14 @@ const errors: Record<string, { path: string; edit: (text: string) => string; say
     edit: (text) => text.replaceAll(/url \{[^}]*\}/g, ''),
     says: ['no urls specified'],
   },
-  'an include that leads nowhere, of which keepalived ends with 0': {
+  'an include that leads nowhere': {
     path: 'keepalived/keepalived.conf',
     edit: (text) => `${text}include vips/gone.conf\n`,
+    says: ['keepalived -t: (keepalived.conf: Line ', "Config files missing 'vips/gone.conf'"],
+  },
+  'an include that leads nowhere, where keepalived is not asked to check them and ends with 0': {
+    path: 'keepalived/keepalived.conf',
+    edit: (text) => `${text.replace(/ *include_check\n/, '')}include vips/gone.conf\n`,
     says: ["Config files missing 'vips/gone.conf'"],
   },
   'a line that FRR does not know': {
@@ -131,6 +136,8 @@ describe.skipIf(noHosts || needs.length > 0)(title(`a machine that tests what it
 
     test('each of many errors once, and not all of them', async () => {
       await nextHost();
+      const open = doctored(good, { [vipFile]: (text) => text.replace(/\}\n$/, '') });
+      expect((await to.publish(open)).message.split("missing '}'s")).toHaveLength(2);
       const vips = releaseOf({ ...clusterOf(1, { lbs: 1, vips: 300 }), dataplane: 'ipvs' });
       const edits = vips.files().filter((f) => f.path.startsWith('keepalived/vips/'));
       const bad = doctored(vips, Object.fromEntries(edits.map((f) => [f.path, (text) => text.replaceAll('wrr', 'x')])));

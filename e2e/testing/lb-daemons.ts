@@ -98,6 +98,8 @@ sub take {
   my $was = $loaded->{services};
   $loaded = $next;
   write_table();
+  # and the table is there before the VIPs are
+  select undef, undef, undef, 0.2;
   for my $at (sort keys %$was) {
     my $now = $next->{services}{$at};
     script($was->{$at}{quorum_down}) if @{$was->{$at}{servers}} && !($now && @{$now->{servers}});
@@ -115,7 +117,7 @@ sub load {
   name($next->{name});
   kill 'KILL', $parent, $$ if $next->{ills}{dies};
   # the name is there before the table is
-  select undef, undef, undef, 0.1;
+  select undef, undef, undef, 0.2;
   take($next);
   told("loaded $next->{name}");
 }
@@ -189,11 +191,15 @@ esac
 
 /**
  * FRR: two full neighbours and one that is not, unless the running configuration holds a text that a line
- * `loses TEXT` of /run/played/frr.ills names. Writes down which addresses eth0 has whenever it is asked.
+ * `loses TEXT` of /run/played/frr.ills names; and that configuration. Writes down which addresses eth0 has whenever it is asked.
  */
 const vtysh = String.raw`#!/bin/sh
 play=/run/played
-case $* in *"show ip ospf neighbor"*) ;; *) exit 0 ;; esac
+case $* in
+  *"show running-config"*) exec cat "$play/frr.running" ;;
+  *"show ip ospf neighbor"*) ;;
+  *) exit 0 ;;
+esac
 ip -o -4 addr show dev eth0 | awk '{ printf "%s ", $4 } END { print "" }' >>"$play/asked.log"
 full=2
 while read -r what text; do

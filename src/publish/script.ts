@@ -327,12 +327,12 @@ test_keepalived() {
   limited 30 "$keepalived" -t -l -f "$etc/.test.conf"
   if [ "$code" = 0 ]; then sort_words keepalived0; else sort_words keepalived; fi
   case $code in
-    0|5) ;;
+    0|5|6) ;;
     124|137|143) fail "keepalived -t did not end within 30 s" ;;
     *) fail "keepalived -t ended with code $code: $errors" ;;
   esac
   [ -z "$errors" ] || fail "keepalived -t: $errors"
-  [ "$code$notes" != 5 ] || fail "keepalived -t ended with code 5 and without a word"
+  [ "$code" = 0 ] || [ -n "$notes" ] || fail "keepalived -t ended with code $code and without a word"
   [ -z "$notes" ] || say "warn keepalived -t: $notes"
 }
 

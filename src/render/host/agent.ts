@@ -491,12 +491,12 @@ load_frr() {
   routed_by "$1"
   { read -r known <"$etc/routed"; } 2>/dev/null || known=
   [ "$known" != "$routed" ] || return 0
+  rm -f "$etc/routed"
   find_frr_reload || { trouble="frr-reload.py is not installed (package frr-pythontools)"; return 1; }
   words=$(limited 50 python3 "$frr_reload" --reload --stdout "$1" 2>&1 9>&-)
   code=$?
   [ "$code" != 0 ] || case $words in *"Failed to execute"*|*"failed due to"*) code=1 ;; esac
   [ "$code" = 0 ] || trouble="frr-reload.py: $(one_line "$(printf "%s\n" "$words" | grep -iE "error|fail|unknown|refused" | tail -n 5)") (code $code)"
-  rm -f "$etc/routed"
   if [ "$code" = 0 ]; then
     routed_by "$1"
     put routed "$routed"
@@ -545,7 +545,10 @@ files_of() {
   if [ "$1" = backup ]; then
     # the next publication may take them over again
     : >"$etc/backup/.taking"
-    for path in $stub_path /usr/local/etc/zebra.conf /usr/local/etc/ospfd.conf /etc/frr/frr.conf; do
+    # only what publishing ever took over: the others are not ours
+    taken=
+    { read -r taken <"$etc/backup/paths"; } 2>/dev/null
+    for path in ${'$'}{taken:-$stub_path /usr/local/etc/zebra.conf /usr/local/etc/ospfd.conf /etc/frr/frr.conf}; do
       if there "$etc/backup$path"; then place "$etc/backup$path" "$path" as-it-was
       elif grep -qxF "$path" "$etc/backup/absent"; then rm -f "$path"
       fi
@@ -571,6 +574,11 @@ undo_to() {
   folder_of current
   from=$folder
   from_release=${'$'}{from##*/}
+  # an undo that is done again has switched already
+  if [ -r "$etc/activating" ]; then
+    read -r from_release _ <"$etc/activating"
+    [ ! -d "$etc/releases/$from_release" ] || from=$etc/releases/$from_release
+  fi
   from_routing=
   if [ -n "$from" ] && read_manifest "$from"; then from_routing=$m_routing; fi
   mkdir -p "$run"
@@ -678,6 +686,14 @@ guard() {
 
 # --- commands ---------------------------------------------------------------------------------------------------
 
+# Ends a publication that holds the lock: its Weir may be paused or cut off, and it then waits for it. The machine is left
+# as it was.
+end_publication() {
+  { read -r holder holder_ticks holder_group <"$etc/lock"; } 2>/dev/null || return 0
+  read_stat "/proc/$holder/stat" && [ "$ticks" = "$holder_ticks" ] && kill -TERM "-$holder_group" 2>/dev/null
+}
+
+# $1: "wait" for a publication that is under way, or "end" it
 take_lock() {
   begin lock
   [ "$(id -u)" = 0 ] || fail "not root but $(id -un): set ssh.user to root, or ssh.sudo"
@@ -685,7 +701,8 @@ take_lock() {
   command -v flock >/dev/null 2>&1 || fail "flock is not installed (package util-linux)"
   printf "" >>"$etc/lock" || fail "cannot write $etc/lock"
   exec 9>>"$etc/lock"
-  flock -n 9 || flock -w 20 9 || fail "something else works on this machine: it holds $etc/lock since 20 s"
+  flock -n 9 || flock -w 5 9 || { [ "$1" = wait ] || end_publication; flock -w 15 9; } ||
+    fail "something else works on this machine: it holds $etc/lock since 20 s"
   mkdir -p "$run" || fail "cannot write $run"
 }
 
@@ -880,16 +897,18 @@ activate() {
     if look; then
       clock
       # new VIPs get half of the time to be served
-      if [ -z "$waiting" ] || [ $((now - started)) -ge $((wait / 2)) ]; then break; fi
+      if [ -z "$waiting" ] || [ $((now - started)) -ge $((wait / 2)) ]; then
+        # keepalived's own calls may still be on their way: where the table has VIPs is what counts
+        reconcile "$dir" || warn "VIPs cannot be announced"
+        if look; then break; fi
+      fi
     fi
     if [ "$keepalived" = none ] || ! is_keepalived "$keepalived"; then fail "${'$'}{trouble:-keepalived ended}"; fi
     clock
     [ $((now - started)) -lt "$wait" ] || fail "after $wait s: $trouble"
-    # only what is served again is put on lo here; nothing is withdrawn while services may still come
     nap
   done
   settle_gone "$was_active" "$dir" || warn "VIPs that the release no longer has cannot be withdrawn"
-  reconcile "$dir" || warn "VIPs cannot be announced"
   [ -z "$waiting" ] || warn "not announced, since no WS of theirs is healthy: $waiting"
 
   begin confirm
@@ -1019,12 +1038,15 @@ remote() {
   IFS=" " read -r word version action fence rest || fail "no request"
   [ "$word $version" = "weir 1" ] || fail "a request of another version: $word $version"
   case $fence in ""|*[!0-9]*) fail "a request of another version: $fence" ;; esac
+  case $action in activate|undo|drain|undrain) ;; *) fail "a request of another version: $action" ;; esac
+  # before anything of another Weir is ended
+  begin lock
+  refuse_older "$fence"
   case $action in
-    activate|drain|undrain) ;;
-    undo) refuse_older "$fence"; stop_activation ;;
-    *) fail "a request of another version: $action" ;;
+    activate) take_lock wait ;;
+    undo) stop_activation; take_lock end ;;
+    *) take_lock end ;;
   esac
-  take_lock
   check_fence "$fence"
   case $action in
     activate)
@@ -1041,10 +1063,10 @@ remote() {
 command=${'$'}{1:-help}
 [ $# = 0 ] || shift
 case $command in
-  activate) take_lock; activate current "${'$'}{1:-30}" keep keep ;;
-  undo) stop_activation; take_lock; undo ;;
-  drain) take_lock; drain local "${'$'}{*:-by hand}" ;;
-  undrain) take_lock; undrain ;;
+  activate) take_lock wait; activate current "${'$'}{1:-30}" keep keep ;;
+  undo) stop_activation; take_lock end; undo ;;
+  drain) take_lock end; drain local "${'$'}{*:-by hand}" ;;
+  undrain) take_lock end; undrain ;;
   status) status ;;
   boot) boot ;;
   watch) watch ;;
