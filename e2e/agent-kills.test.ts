@@ -113,8 +113,8 @@ describe
       await lb.settles(back);
       for (const nth of [0.4, 0.6, 0.8].map((share) => Math.round(share * programs))) {
         expect(await lb.publish(one)).toMatchObject({ state: 'published', message: '' });
-        const { during } = killing.atProgram(nth, 'run');
-        const outcome = await during(() => lb.activate(one, {}, { remote: killing.remote }));
+        const kill = killing.atProgram(nth, 'run');
+        const outcome = await kill.during(() => lb.activate(one, {}, { remote: killing.remote }));
         expect(outcome).toMatchObject({ state: 'failed' });
         await lb.until('[ ! -e /etc/weir/activating ]');
         await lb.settles(back, `killed at program ${nth} of ${programs}`);
