@@ -35,6 +35,8 @@ mount -t tmpfs tmpfs /run
 mount -t cgroup2 cgroup2 /sys/fs/cgroup || true
 mkdir -p /run/lock
 rm -rf /etc/systemd/system/*.wants/* /etc/weir
+# Nothing but what is tested runs: no sysctls, temporary files, modules or journal of the machine.
+for unit in /lib/systemd/system/*.wants/*; do ln -sf /dev/null "/etc/systemd/system/${'$'}{unit##*/}"; done
 
 cp /bin/sleep /mnt/keepalived
 cat >/etc/systemd/system/keepalived.service <<'UNIT'

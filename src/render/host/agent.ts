@@ -695,7 +695,7 @@ end_publication() {
 
 # $1: "wait" for a publication that is under way, or "end" it
 take_lock() {
-  begin lock
+  [ "$step" = lock ] || begin lock
   [ "$(id -u)" = 0 ] || fail "not root but $(id -un): set ssh.user to root, or ssh.sudo"
   [ -d "$etc/releases" ] || fail "nothing is published on this machine"
   command -v flock >/dev/null 2>&1 || fail "flock is not installed (package util-linux)"
