@@ -222,7 +222,7 @@ echo $! >/run/bane.pid`);
       do {
         const seconds = await on(`start=$(cut -d' ' -f1 /proc/uptime)
         kill -9 "$(cat /run/keepalived.pid)"
-        while ip -o -4 addr show dev lo | grep -q "${VIP}/32"; do sleep 0.1; done
+        while ip -o -4 addr show dev lo | grep -q "${VIP}/32"; do sleep 0.4; done
         end=$(cut -d' ' -f1 /proc/uptime)
         echo "$start $end" | awk '{ print $2 - $1 }'`);
         times.push(Number(seconds));

@@ -273,15 +273,19 @@ announced() {
     (\$2 == \"lo\" || \$2 == \"weir-high\") && a[2] == 32 && a[1] in ours { print a[1], \$2 }"
 }
 
-# takes every VIP off, if keepalived is not there to look after them
+# the addresses of all_vips in a file, so that nothing has to be looked up when it matters
+list_vips() { [ -e "$run/vips" ] && [ ! "$etc/releases" -nt "$run/vips" ] || all_vips >"$run/vips"; }
+
+# Takes every VIP off, if keepalived is not there to look after them. In few processes: seconds count.
 withdraw() {
   [ -d "$run" ] || mkdir -p "$run"
-  (
-    exec 7>"$run/announce.lock" || exit 1
-    flock 7 || exit 1
-    if find_keepalived; then exit 0; fi
-    announced | while read -r address device; do say "addr del $address/32 dev $device"; done | ip -force -batch -
-  )
+  list_vips
+  exec 7>"$run/announce.lock" || return 1
+  flock 7 || return 1
+  find_keepalived || ip -o addr show 2>/dev/null | awk -v list="$run/vips" "
+    BEGIN { while ((getline line <list) > 0) ours[line \"/32\"] = 1 }
+    (\$2 == \"lo\" || \$2 == \"weir-high\") && \$4 in ours { print \"addr del\", \$4, \"dev\", \$2 }" | ip -force -batch -
+  exec 7>&-
 }
 
 watch() {
@@ -298,6 +302,7 @@ watch() {
     if [ "$keepalived" = none ] || ! is_keepalived "$keepalived"; then
       if ! find_keepalived; then withdraw; fi
     fi
+    list_vips
     # a second guard does no harm, and the first may have been killed
     line=
     [ ! -e "$etc/activating" ] || { read -r line <"$etc/activating"; } 2>/dev/null
@@ -311,6 +316,7 @@ watch() {
 
 # Sees to it that VIPs leave lo when keepalived dies.
 ensure_watch() {
+  rm -f "$run/vips"
   if [ -d /run/systemd/system ]; then
     wanted="# Written by Weir: VIPs leave lo whenever keepalived ends, however it ends.${'$'}{newline}[Service]${'$'}{newline}ExecStopPost=-$self withdraw"
     if [ "$(cat "$drop_in" 2>/dev/null)" != "$wanted" ]; then
