@@ -7,5 +7,7 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     pool: 'forks',
+    // Much of a run is waiting for machines; the default leaves a core of two idle.
+    maxWorkers: 2,
   },
 });
