@@ -142,6 +142,18 @@ describe.skipIf(noHosts).concurrent(title("an LB's agent"), { timeout: 60_000 },
       expect(await lb.see()).toEqual(before);
     });
 
+    test('that was told beside the document stays through an activation of it', async () => {
+      const lb = await fresh();
+      await activate(lb, one);
+      await lb.ask({ action: 'drain', override: true, reason: 'new NIC' });
+      const drained = await lb.see();
+      expect(drained.drain).toMatch(/^override \d+ new NIC$/);
+      await lb.publish(two);
+      expect(await lb.activate(two, { state: 'up' })).toMatchObject({ state: 'activated' });
+      expect((await lb.see()).drain).toBe(drained.drain);
+      expect(await sh(lb.host, 'ip -o addr show dev lo')).not.toContain('10.1.0.');
+    });
+
     test('of the document comes with an activation and goes with one', async () => {
       const lb = await fresh();
       const before = await activate(lb, one);
@@ -171,7 +183,7 @@ describe.skipIf(noHosts).concurrent(title("an LB's agent"), { timeout: 60_000 },
       const outcome = await lb.activate(two);
       expect(outcome).toMatchObject({ state: 'activated', message: '' });
       expect(outcome.warnings).toContainEqual(
-        expect.stringMatching(/drained by hand \(local \d+ new NIC\) and stays so: weir undrain/),
+        expect.stringMatching(/drained beside the document \(local \d+ new NIC\) and stays so: weir undrain/),
       );
       expect(vipsOf(await lb.see())).toEqual([]);
       expect(await lb.weir('undrain')).toMatchObject({ code: 0 });

@@ -114,8 +114,8 @@ my $parent;
 sub load {
   my $next = load_conf();
   return if $next->{ills}{hangs};
-  name($next->{name});
   kill 'KILL', $parent, $$ if $next->{ills}{dies};
+  name($next->{name});
   # the name is there before the table is
   select undef, undef, undef, 0.2;
   take($next);

@@ -86,7 +86,7 @@ const Kernel = Type.Object({
 });
 
 const Drained = Type.Object({
-  origin: Type.String({ description: 'weir, or local: by a person on the LB' }),
+  origin: Type.String({ description: 'weir: with the document; override: beside it; local: by a person on the LB' }),
   since: Type.Integer({ description: 'epoch seconds; 0: unknown' }),
   reason: text,
 });

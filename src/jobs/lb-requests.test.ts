@@ -41,7 +41,7 @@ async function played(asking: Promise<LbAnswer>, what: string): Promise<{ line: 
 describe('a drain', () => {
   test('changes the document and tells the LB, and so does its end', async () => {
     const first = await played(drain({ reason: 'new disk' }), 'drained');
-    expect(first.line).toBe('weir 1 drain N new disk\n');
+    expect(first.line).toBe('weir 1 drain N weir new disk\n');
     expect(first.answer).toEqual({
       cluster: 'c',
       lb: 'lb1.room1',

@@ -172,8 +172,10 @@ export function createLbRequests(options: LbRequestOptions): LbRequests {
   return { drain, undo, close: () => ending.abort() };
 }
 
-function toldOf({ to, reason }: DrainRequest): LbRequest {
-  return to === 'drain' ? { action: 'drain', reason: reason ?? '' } : { action: 'undrain' };
+function toldOf({ to, reason, override }: DrainRequest): LbRequest {
+  return to === 'drain'
+    ? { action: 'drain', override: override ?? false, reason: reason ?? '' }
+    : { action: 'undrain' };
 }
 
 function machineOf({ state, message, warnings }: LbOutcome): MachineAnswer {

@@ -37,7 +37,12 @@ export type LbRequest =
       restartRouting?: boolean;
     }
   | { action: 'undo' }
-  | { action: 'drain'; reason: string }
+  | {
+      action: 'drain';
+      /** Told beside the document, and so not ended by an activation of it. */
+      override?: boolean;
+      reason: string;
+    }
   | { action: 'undrain' };
 
 export interface LbOutcome {
@@ -137,7 +142,7 @@ function requestLine({ fence, request }: AskLb): string {
     case 'activate':
       return `${[...head, request.release, request.waitSeconds, request.state, request.restartRouting ? 'restart' : 'keep'].join(' ')}\n`;
     case 'drain':
-      return `${[...head, request.reason.replaceAll(/\s+/g, ' ').trim().slice(0, 200)].join(' ')}\n`;
+      return `${[...head, request.override ? 'override' : 'weir', request.reason.replaceAll(/\s+/g, ' ').trim().slice(0, 200)].join(' ')}\n`;
     case 'undo':
     case 'undrain':
       return `${head.join(' ')}\n`;

@@ -1,5 +1,5 @@
 /**
- * Runs a local program to its end with an argument array: the work of test hosts. For src/remote only;
+ * Runs a local program to its end with an argument array: the work of test hosts. For src/remote and the lab;
  * imports nothing of ours.
  */
 import { type ChildProcess, spawn } from 'node:child_process';

@@ -941,13 +941,14 @@ set_state() {
       if [ -z "$origin" ]; then told=yes; put drain "weir $(date +%s) state drain in the document" || fail "cannot write $etc/drain"; fi ;;
     up)
       if [ "$origin" = weir ]; then told=yes; rm -f "$etc/drain"
-      elif [ -n "$origin" ]; then warn "this LB is drained by hand ($(one_line "$(cat "$etc/drain")")) and stays so: weir undrain"
+      elif [ -n "$origin" ]; then warn "this LB is drained beside the document ($(one_line "$(cat "$etc/drain")")) and stays so: weir undrain"
       fi ;;
   esac
   if [ "$told" = yes ] && [ -n "$was_active" ]; then reconcile "$was_active"; fi
 }
 
-# $1: weir or local, $2: reason
+# $1: weir (as the document says), override (beside it) or local (by hand on the LB); only the first ends with an
+# activation. $2: reason
 drain() {
   begin host
   put drain "$1 $(date +%s) $(one_line "$2")" || fail "cannot write $etc/drain"
@@ -1061,7 +1062,11 @@ remote() {
       activate "$1" "$2" "$3" "${'$'}{4:-keep}"
       ;;
     undo) undo ;;
-    drain) drain weir "$rest" ;;
+    drain)
+      case $rest in override*) origin=override ;; *) origin=weir ;; esac
+      case $rest in *" "*) rest=${'$'}{rest#* } ;; *) rest= ;; esac
+      drain "$origin" "$rest"
+      ;;
     undrain) undrain ;;
   esac
 }
