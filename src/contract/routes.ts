@@ -212,9 +212,9 @@ export const routes = {
     method: 'POST',
     path: '/clusters/:cluster/activations',
     tag: 'activating',
-    summary: 'Make the LBs run what is published on them, one after the other',
+    summary: 'Make the LBs run what is published on them, one after the other unless told otherwise',
     description:
-      'Reloads keepalived, routing where its configuration changed, and sets host settings. Each LB checks itself afterwards, and goes back by itself where a check fails. The first LB that fails or goes back stops the rest. An LB on which Weir has published nothing is refused with `not_published`.',
+      'Reloads keepalived, routing where its configuration changed, and sets host settings. Each LB checks itself afterwards, and goes back by itself where a check fails. The first LB that fails or goes back stops those that have not begun. An LB on which Weir has published nothing is refused with `not_published`.',
     status: 202,
     body: Type.Object(
       {
@@ -227,6 +227,14 @@ export const routes = {
             minimum: 0,
             maximum: 3600,
             description: 'seconds that the checks after the reload may take until they pass',
+          }),
+        ),
+        parallel: o(
+          Type.Integer({
+            minimum: 1,
+            maximum: 1000,
+            description:
+              'LBs at once; default 1. For a cluster that serves nothing yet: a fault that the checks do not see comes to as many LBs at once',
           }),
         ),
         restartRouting: o(

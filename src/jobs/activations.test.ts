@@ -133,6 +133,28 @@ describe('an activation', () => {
     ]);
   });
 
+  test('goes to several LBs at once where it is asked to, and one that fails stops those that have not begun', async () => {
+    await open(4);
+    const { id } = await start({ parallel: 2 });
+    const end = endOf(id);
+    const [first, second] = [await session(0), await session(1)];
+    expect(jobs.sessions).toHaveLength(2);
+    first.done('activated x');
+    const third = await session(2);
+    second.say('fail check no keepalived');
+    second.fail('');
+    third.done('activated x');
+    const activation = await end;
+    expect(activation.state).toBe('failed');
+    expect(Object.values(activation.lbs).map((row) => row.state)).toEqual([
+      'activated',
+      'failed',
+      'activated',
+      'cancelled',
+    ]);
+    expect(jobs.sessions).toHaveLength(3);
+  });
+
   test('of an LB that put itself back has failed, and a plan no longer says what is published there', async () => {
     await open(2);
     const { id } = await start();

@@ -1,8 +1,9 @@
 /**
  * Activations: the LBs of a cluster make their daemons run what was published there last, one after the
- * other in the document's order. Each LB checks itself and goes back by itself; the first that does not get
- * there stops the rest.
+ * other in the document's order, unless several at once are asked for. Each LB checks itself and goes back
+ * by itself; the first that does not get there stops those that have not begun.
  */
+import pLimit from 'p-limit';
 import type { Cluster, Lb } from '../domain/edge/model.ts';
 import { refuse, WeirError } from '../domain/errors.ts';
 import { error, warning } from '../domain/problem.ts';
@@ -37,6 +38,8 @@ export interface ActivationRequest {
   wait?: number | undefined;
   /** Restart Quagga where its files changed, with the VIPs withdrawn meanwhile. */
   restartRouting?: boolean | undefined;
+  /** LBs at once; default 1. */
+  parallel?: number | undefined;
 }
 
 export interface Activations extends Jobs<Activation> {
@@ -77,6 +80,7 @@ interface Work {
   lbs: readonly GivenLb[];
   wait: number;
   restartRouting: boolean;
+  parallel: number;
 }
 
 export function createActivations(options: ActivationOptions): Activations {
@@ -99,7 +103,13 @@ export function createActivations(options: ActivationOptions): Activations {
         lbs: Object.fromEntries(lbs.map(({ lb, given }) => [lb.hostname, waiting(given.release)])),
       },
       work: (run) =>
-        activate(run, { cluster: cluster.cluster, lbs, wait, restartRouting: request.restartRouting ?? false }),
+        activate(run, {
+          cluster: cluster.cluster,
+          lbs,
+          wait,
+          restartRouting: request.restartRouting ?? false,
+          parallel: request.parallel ?? 1,
+        }),
     };
   }
 
@@ -145,17 +155,25 @@ export function createActivations(options: ActivationOptions): Activations {
   }
 
   async function activate(run: JobRun, work: Work): Promise<void> {
+    const limit = pLimit(work.parallel);
     let over: string | undefined;
-    for (const { lb, given } of work.lbs) {
+    let broken = false;
+    const next = async ({ lb, given }: GivenLb): Promise<void> => {
+      // The runner tells those that have no outcome.
+      if (broken) return;
       if (over === undefined && run.stop.aborted) over = 'cancelled before it began';
-      if (over !== undefined) {
-        run.tell(lb.hostname, { state: 'cancelled', message: over });
-        continue;
-      }
-      const outcome = await one(run, { lb, given }, work);
-      if (outcome.state === 'activated' || outcome.state === 'unchanged') continue;
-      over = `not activated: LB ${lb.hostname} ${outcome.state === 'undone' ? 'was undone' : 'failed'}`;
-    }
+      if (over !== undefined) return run.tell(lb.hostname, { state: 'cancelled', message: over });
+      const outcome = await one(run, { lb, given }, work).catch((thrown: unknown) => {
+        broken = true;
+        throw thrown;
+      });
+      if (outcome.state === 'activated' || outcome.state === 'unchanged') return;
+      over ??= `not activated: LB ${lb.hostname} ${outcome.state === 'undone' ? 'was undone' : 'failed'}`;
+    };
+    const all = work.lbs.map((lb) => limit(next, lb));
+    // Whatever becomes of one, the job ends when none is under way.
+    await Promise.allSettled(all);
+    await Promise.all(all);
   }
 
   async function one(run: JobRun, { lb, given }: GivenLb, work: Work): Promise<LbOutcome> {

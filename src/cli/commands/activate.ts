@@ -6,7 +6,7 @@ import { dryRunOption, messageOption, noteWarnings, numeric, pathOf } from './sh
 
 const activate: Command = {
   name: 'activate',
-  summary: 'Make the LBs of a cluster run what is published on them, one after the other',
+  summary: 'Make the LBs of a cluster run what is published on them, one after the other unless told otherwise',
   args: '<cluster>',
   options: [
     { flags: '--lb <lb...>', help: 'only these LBs' },
@@ -19,6 +19,7 @@ const activate: Command = {
       flags: '--restart-routing',
       help: 'restart Quagga where its files changed, with the VIPs withdrawn meanwhile; refused otherwise',
     },
+    { flags: '--parallel <lbs>', help: 'LBs at once, e.g. for a cluster that serves nothing yet; default 1' },
     { flags: '--no-wait', help: 'do not wait for the end' },
   ],
   examples: [
@@ -27,11 +28,12 @@ const activate: Command = {
     'weir undo CLUSTER LB                                          # back again',
   ],
   async run(context, [cluster]) {
-    const { lb, revision, wait, restartRouting } = context.options as {
+    const { lb, revision, wait, restartRouting, parallel } = context.options as {
       lb?: string[];
       revision?: string;
       wait?: string | false;
       restartRouting?: boolean;
+      parallel?: string;
     };
     const activation = await runJob<ActivationView>(context, 'activation', {
       cluster: String(cluster),
@@ -40,6 +42,7 @@ const activate: Command = {
         ...(revision === undefined ? {} : { revision: numeric(revision) }),
         ...(typeof wait === 'string' ? { wait: numeric(wait) } : {}),
         ...(restartRouting ? { restartRouting } : {}),
+        ...(parallel === undefined ? {} : { parallel: numeric(parallel) }),
       },
       wait: wait !== false,
     });
