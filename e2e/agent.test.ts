@@ -140,6 +140,27 @@ describe.skipIf(noHosts).concurrent(title('activation'), { timeout: 60_000 }, ()
     expect(await lb.see()).toMatchObject({ routing: 'as the live file' });
   });
 
+  test.for(['dash', 'bash', 'busybox'] as const)(
+    'a release with BFD is published with a warning where bfdd does not run, and activated as soon as it does (%s)',
+    async (shell) => {
+      const lb = await activated(lbRelease(), shell);
+      const second = lbRelease({ bfd: true });
+      const bfddIsMissing = expect.stringContaining('set bfdd=yes in /etc/frr/daemons and reload FRR');
+      expect(await lb.publish(second)).toMatchObject({ state: 'published', warnings: [bfddIsMissing] });
+      const published = await lb.see();
+      expect(await lb.activate(second)).toMatchObject({ state: 'failed', step: 'check', message: bfddIsMissing });
+      expect(await lb.see()).toEqual(published);
+      lb.tell('bfdd', '');
+      expect(await lb.activate(second)).toMatchObject({
+        state: 'activated',
+        message: '',
+        warnings: [expect.any(String)],
+      });
+      expect(lb.told('frr.log')).toEqual(['changed']);
+      expect(await lb.see()).toMatchObject({ routing: 'as the live file' });
+    },
+  );
+
   test('new LIPs come before the checks, and old ones go after them', async () => {
     const lb = await activated(lbRelease({ lips: ['10.0.0.101', '10.0.0.102'] }));
     await sh(lb.host, 'ip addr add 10.0.0.103/32 dev eth0');

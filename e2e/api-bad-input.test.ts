@@ -161,6 +161,7 @@ const broken: readonly Broken[] = [
   case_('duplicate_net', `${l}.uplinks[0].ospfnet`, lb({ uplinks: [{ device: 'em2', ospfnet: extraLb(1).ospfnet }] })),
   case_('duplicate_net', 'vipnets[1]', head({ vipnets: [...present.vipnets, ...present.vipnets] })),
   case_('ospf_timers', 'ospf.dead', head({ ospf: { hello: 20 } })),
+  case_('bfd_needs_frr', 'ospf.bfd', head({ ospf: { bfd: true } })),
   case_('degrade_needs_network', 'announce', head({ announce: 'degrade', ospf: { announce: 'redistribute' } })),
   case_('check_conflict', 'check.digest', head({ check: { digest: 'a'.repeat(32), status: 200 } })),
   case_('vip_outside_vipnets', `${v}.vip`, vip({ vip: '172.20.1.1' })),

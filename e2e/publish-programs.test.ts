@@ -233,6 +233,19 @@ chmod 755 /usr/local/sbin/${name}
     });
   }
 
+  test('FRR whose bfdd does not run is warned of where the release has BFD, and only there', async () => {
+    const start = (daemon: string) => sh(host, `/usr/lib/frr/${daemon} -d -A 127.0.0.1 >/dev/null 2>&1`);
+    const withBfd = (marker: string) => release(marker, { ospf: { bfd: true } });
+    const warned = [expect.stringMatching(/^bfdd does not run on this machine, .*bfdd=yes in \/etc\/frr\/daemons/)];
+    await nextHost('mkdir -p /run/frr; chown frr:frr /run/frr');
+    expect(await to.publish(withBfd('/a'))).toMatchObject({ state: 'published', warnings: warned });
+    for (const daemon of ['zebra', 'ospfd']) await start(daemon);
+    expect(await to.publish(withBfd('/b'))).toMatchObject({ state: 'published', warnings: warned });
+    expect(await to.publish(release('/b'))).toMatchObject({ state: 'published', warnings: [] });
+    await start('bfdd');
+    expect(await to.publish(withBfd('/c'))).toMatchObject({ state: 'published', warnings: [] });
+  });
+
   test('another keepalived is asked for its version again', async () => {
     await nextHost();
     expect((await to.publish(good)).warnings).toEqual([]);

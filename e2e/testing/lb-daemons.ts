@@ -190,13 +190,19 @@ esac
 `;
 
 /**
- * FRR: two full neighbours and one that is not, unless the running configuration holds a text that a line
+ * FRR, with bfdd where there is a file /run/played/bfdd: two full neighbours and one that is not, unless the running configuration holds a text that a line
  * `loses TEXT` of /run/played/frr.ills names; and that configuration. Writes down which addresses eth0 has whenever it is asked.
  */
 const vtysh = String.raw`#!/bin/sh
 play=/run/played
 case $* in
   *"show running-config"*) exec cat "$play/frr.running" ;;
+  *"show daemons"*)
+    bfdd=
+    [ ! -e "$play/bfdd" ] || bfdd=" bfdd"
+    echo " zebra ospfd watchfrr staticd$bfdd"
+    exit
+    ;;
   *"show ip ospf neighbor"*) ;;
   *) exit 0 ;;
 esac

@@ -27,6 +27,7 @@ export interface ReleaseParts {
   path?: string;
   /** Of OSPF: another one is another configuration of FRR alone. */
   cost?: number;
+  bfd?: boolean;
   /** Of every WS. */
   weight?: number;
   lips?: string[];
@@ -42,6 +43,7 @@ export function lbRelease(parts: ReleaseParts = {}): Release {
     vips = 3,
     path = '/first',
     cost = 15,
+    bfd = false,
     lips = defaultLips,
     innerdevice = 'eth0',
     weight = 100,
@@ -52,7 +54,7 @@ export function lbRelease(parts: ReleaseParts = {}): Release {
     clusterWith(vips, {
       dataplane,
       check: { path },
-      ospf: { cost },
+      ospf: { cost, bfd },
       vip2ws: vip2ws.map((vip) => ({ ...vip, wsattrs: Object.fromEntries(vip.wss.map((ws) => [ws, { weight }])) })),
       lbinfos: lbinfos.slice(0, 1).map((lb) => ({ ...lb, lips, innerdevice })),
     }),

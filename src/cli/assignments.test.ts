@@ -9,6 +9,10 @@ test('values are read as the schema wants them', () => {
     ssh: { sudo: true },
     state: 'drain',
   });
+  expect(readAssignments(Cluster, ['routing=frr', 'ospf.bfd=true', 'ospf.dead=4'])).toEqual({
+    routing: 'frr',
+    ospf: { bfd: true, dead: 4 },
+  });
 });
 
 test('null removes, structures are JSON5, and what does not fit is left to the server to refuse', () => {

@@ -336,17 +336,30 @@ test_keepalived() {
   [ -z "$notes" ] || say "warn keepalived -t: $notes"
 }
 
+# Whether the BFD daemon runs where OSPF is to use BFD: FRR takes the configuration without it, and then notices nothing
+# sooner. $1: vtysh
+test_bfdd() {
+  wanted=no
+  while read -r line; do [ "$line" != "ip ospf bfd" ] || wanted=yes; done <"$file"
+  [ "$wanted" = yes ] || return 0
+  limited 10 "$1" -c "show daemons"
+  case " $words$newline" in *" bfdd "*|*" bfdd$newline"*) return 0 ;; esac
+  say "warn bfdd does not run on this machine, and OSPF is to use BFD: set bfdd=yes in /etc/frr/daemons and reload FRR (service frr reload), which leaves its other daemons running; activation is refused until then"
+}
+
 # vtysh knows the words of all daemons, and ospfd what they mean
 test_frr() {
   file=$dir/routing/frr.conf
   # ospfd reads it as its own user
   chgrp frr "$file" 2>/dev/null
   if find_program vtysh "$PATH"; then
-    limited 20 "$program" -C -f "$file"
+    vtysh=$program
+    limited 20 "$vtysh" -C -f "$file"
     sort_words vtysh
     case $code in 124|137|143) fail "vtysh -C did not end within 20 s" ;; esac
     [ -z "$errors" ] || fail "vtysh -C: $errors"
     [ "$code" = 0 ] || say "warn vtysh -C ended with code $code: $(one_line "$words")"
+    test_bfdd "$vtysh"
   else
     say "warn FRR's vtysh is not installed on this machine"
   fi

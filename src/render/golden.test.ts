@@ -60,6 +60,7 @@ test('there is a case for the seed, for much of the model, and for every dialect
   expect(caseNames.toSorted()).toEqual([
     'fullnat-frr.txt',
     'internal.txt',
+    'ipvs-bfd.txt',
     'ipvs-checks.txt',
     'ipvs-network.txt',
     'ipvs-quagga.txt',

@@ -90,6 +90,13 @@ describe.skipIf(!hasFrr)('the real FRR', () => {
     expectRun(release);
   });
 
+  test('prints what asks for BFD alike, whether its daemon runs or not', () => {
+    const release = first(fullIpvsCluster());
+    expect(frrOf(release)).toContain('\n ip ospf bfd\n');
+    expectRun(release);
+    expectRun(release, ['bfdd']);
+  });
+
   test('runs any accepted document as it stands', { timeout: 60_000 }, () => {
     fc.assert(
       fc.property(frrClusterArbitrary, (cluster) => {
@@ -103,8 +110,8 @@ describe.skipIf(!hasFrr)('the real FRR', () => {
 /** FRR prints a host name of its own, and what vtysh is set to. */
 const ofItself = /^(! Rendered|hostname|end$)/;
 
-function expectRun(release: Release): void {
-  const { status, messages } = frrRuns(frrOf(release));
+function expectRun(release: Release, more: readonly 'bfdd'[] = []): void {
+  const { status, messages } = frrRuns(frrOf(release), more);
   expect(status).toBe(0);
   const running = messages.slice(messages.findIndex((line) => line.startsWith('frr defaults')));
   const published = frrOf(release).split('\n');

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { errorsOf } from '../problem.ts';
 import type { Problem } from '../problem.ts';
-import { clusterArbitrary, fullCluster } from '../testing/clusters.ts';
+import { clusterArbitrary, fullCluster, fullIpvsCluster } from '../testing/clusters.ts';
 import { fieldsOf, pathOf, placesOf, withKey, withValue } from '../testing/walk.ts';
 import { checkCluster } from './check.ts';
 import { emptyLipPlan, planLips } from './lips.ts';
@@ -108,6 +108,7 @@ const rules: Case[] = [
   ],
   ['ospf_timers', 'ospf.dead', (d) => (d.ospf = { hello: 20, dead: 20 })],
   ['ospf_timers', 'ospf.dead', (d) => (d.ospf = { hello: 12 })],
+  ['bfd_needs_frr', 'ospf.bfd', (d) => (d.ospf = { bfd: true })],
   ['degrade_needs_network', 'announce', (d) => d.put(d, { announce: 'degrade', ospf: { announce: 'redistribute' } })],
   ['degrade_needs_network', 'vip2ws[0].announce', (d) => (d.ospf = { announce: 'redistribute' })],
   ['degrade_needs_network', 'vip2ws[0].announce', (d) => d.put(d, { routing: 'frr', ospf: {} })],
@@ -453,6 +454,16 @@ describe('checking', () => {
     expect(errorsOf(checkCluster(plain))).toEqual([]);
     expect(errorsOf(checkCluster({ ...plain, device: 'em4' })).map((p) => p.code)).toEqual(['duplicate_device']);
     expect(codes({})).toEqual([]);
+  });
+
+  test('BFD goes with frr, whichever way that was chosen, and quagga may say that it has none', () => {
+    const codes = (changes: Partial<Cluster>) =>
+      errorsOf(checkCluster({ ...fullIpvsCluster(), ospf: { bfd: true }, ...changes })).map((p) => p.code);
+    expect(codes({ routing: 'frr' })).toEqual([]);
+    const { routing: _routing, ...byDefault } = fullIpvsCluster();
+    expect(errorsOf(checkCluster({ ...byDefault, ospf: { bfd: true } }))).toEqual([]);
+    expect(codes({ routing: 'quagga' })).toEqual(['bfd_needs_frr']);
+    expect(codes({ routing: 'quagga', ospf: { bfd: false } })).toEqual([]);
   });
 
   test('a document at the limits of size takes no square of them', () => {

@@ -17,7 +17,7 @@ import { error, warning } from '../problem.ts';
 import type { Problem } from '../problem.ts';
 import { lbProblems, lipTaken } from './check-lb.ts';
 import { vipProblems } from './check-vip.ts';
-import { Cluster, dataplaneOf, defaults, protocolOf } from './model.ts';
+import { Cluster, dataplaneOf, defaults, protocolOf, routingOf } from './model.ts';
 import type { Lb } from './model.ts';
 
 /** Every problem of a document, errors and warnings, with paths into it. */
@@ -82,10 +82,23 @@ function checkHead(cluster: Cluster): Problem[] {
       }),
     );
   }
+  problems.push(...checkBfd(cluster));
   if (cluster.announce === 'degrade') problems.push(...checkDegrade(cluster));
   problems.push(...checkConflicts('check', cluster.check));
   problems.push(...duplicates(cluster.vipnets, (i) => `vipnets[${i}]`, { code: 'duplicate_net', what: 'net' }));
   return problems;
+}
+
+/** Quagga has no BFD: there is none in its ospfd, and 0.99.20 ends at the line `ip ospf bfd`. */
+function checkBfd(cluster: Cluster): Problem[] {
+  if (!cluster.ospf?.bfd || routingOf(cluster) === 'frr') return [];
+  return [
+    error('ospf.bfd', {
+      code: 'bfd_needs_frr',
+      message: 'ospf.bfd is for routing frr: Quagga has no BFD',
+      hint: 'set routing to frr where the LBs run FRR, or leave ospf.bfd out and shorten ospf.hello and ospf.dead',
+    }),
+  ];
 }
 
 /** One warning for all ports: synproxy is 1 wherever nobody said otherwise. */

@@ -20,7 +20,7 @@ export const defaults = {
   protocol: 'TCP',
   persistence_timeout: 50,
   synproxy: 1,
-  ospf: { area: '0.0.0.0', cost: 15, hello: 3, dead: 12, keyid: 8 },
+  ospf: { area: '0.0.0.0', cost: 15, hello: 3, dead: 12, keyid: 8, bfd: false },
   check: { path: '/http_check/index.html', status: 200, interval: 6, timeout: 3, retry: 3 },
 } as const;
 
@@ -198,6 +198,12 @@ export const Ospf = Type.Object(
     announce: o(
       Type.Union([Type.Literal('network'), Type.Literal('redistribute')], {
         description: 'how VIPs are announced; default network with quagga, redistribute with frr',
+      }),
+    ),
+    bfd: o(
+      Type.Boolean({
+        description:
+          'BFD on the uplinks, 3 x 300 ms: an LB that vanishes is noticed within about a second, not after dead; needs frr, bfdd on the LBs, and BFD on the routers; default false',
       }),
     ),
   },

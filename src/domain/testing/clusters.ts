@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { namesToResolve, nextAddresses, noAddresses } from '../edge/addresses.ts';
 import type { Addresses } from '../edge/addresses.ts';
 import type { Cluster, Lb, Port, PortCheck, Routing, Uplink, Vip, WsAttrs } from '../edge/model.ts';
-import { ospfAnnounceOf, portKey, schedulers } from '../edge/model.ts';
+import { ospfAnnounceOf, portKey, routingOf, schedulers } from '../edge/model.ts';
 
 /** A valid document in which every field of the model stands at least once. */
 export function fullCluster(): Cluster {
@@ -19,7 +19,16 @@ export function fullCluster(): Cluster {
     routing: 'quagga',
     linkspeed: '10g',
     idc: 'room1',
-    ospf: { area: '0.0.0.7', cost: 20, hello: 5, dead: 20, keyid: 9, key: 'S3cretKey', announce: 'network' },
+    ospf: {
+      area: '0.0.0.7',
+      cost: 20,
+      hello: 5,
+      dead: 20,
+      keyid: 9,
+      key: 'S3cretKey',
+      announce: 'network',
+      bfd: false,
+    },
     check: { path: '/health', host: 'health.example.com', status: 204, interval: 5, timeout: 4, retry: 2 },
     announce: 'all',
     ssh: { user: 'ops', port: 2222, address: '10.9.9.9', sudo: true },
@@ -100,7 +109,7 @@ export function fullIpvsCluster(): Cluster {
     ...full,
     dataplane: 'ipvs',
     routing: 'frr',
-    ospf: { ...full.ospf, announce: 'redistribute' },
+    ospf: { ...full.ospf, announce: 'redistribute', bfd: true },
     vip2ws: full.vip2ws.map((vip) => ({ ...vip, announce: 'any', ports: [...vip.ports, dns] })),
   };
 }
@@ -280,6 +289,7 @@ function clustersOver(port: fc.Arbitrary<Port>): fc.Arbitrary<Cluster> {
             key: optional(fc.constantFrom('S3cretKey', 'a+b/c=', '%^*~-@._')),
             area: optional(fc.constantFrom('0.0.0.0', '0.0.0.7')),
             announce: optional(fc.constantFrom('network' as const, 'redistribute' as const)),
+            bfd: optional(fc.boolean()),
           })
           .map(compact<NonNullable<Cluster['ospf']>>),
       ),
@@ -295,14 +305,23 @@ function clustersOver(port: fc.Arbitrary<Port>): fc.Arbitrary<Cluster> {
 }
 
 /** Valid documents, over everything that fullnat with quagga can express. */
-export const clusterArbitrary: fc.Arbitrary<Cluster> = clustersOver(portArbitrary).map(withoutIdleDegrade);
+export const clusterArbitrary: fc.Arbitrary<Cluster> = clustersOver(portArbitrary).map(withoutIdle);
 
 /** Valid documents, over everything that ipvs can express, mostly with frr. */
 export const ipvsClusterArbitrary: fc.Arbitrary<Cluster> = fc
   .tuple(clustersOver(ipvsPortArbitrary), fc.constantFrom<(Routing | undefined)[]>(undefined, 'frr', 'quagga'))
-  .map(([cluster, routing]) => withoutIdleDegrade(compact<Cluster>({ ...cluster, dataplane: 'ipvs', routing })));
+  .map(([cluster, routing]) => withoutIdle(compact<Cluster>({ ...cluster, dataplane: 'ipvs', routing })));
 
-/** `degrade` goes with network announcements only. */
+/** Without what has no effect and is refused: `degrade` where VIPs are redistributed, BFD with quagga. */
+function withoutIdle(cluster: Cluster): Cluster {
+  return withoutIdleBfd(withoutIdleDegrade(cluster));
+}
+
+function withoutIdleBfd(cluster: Cluster): Cluster {
+  if (!cluster.ospf?.bfd || routingOf(cluster) === 'frr') return cluster;
+  return { ...cluster, ospf: { ...cluster.ospf, bfd: false } };
+}
+
 function withoutIdleDegrade(cluster: Cluster): Cluster {
   if (ospfAnnounceOf(cluster) === 'network') return cluster;
   const calm = <T extends Cluster | Vip>(part: T): T =>

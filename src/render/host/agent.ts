@@ -481,6 +481,18 @@ full_neighbours() {
   case $full in ""|*[!0-9]*) full=0 ;; esac
 }
 
+# whether OSPF is to use BFD. $1: frr.conf
+wants_bfd() {
+  while read -r line; do [ "$line" != "ip ospf bfd" ] || return 0; done <"$1"
+  return 1
+}
+# FRR takes the configuration without its BFD daemon too, and then notices nothing sooner.
+bfdd_runs() {
+  words=$(limited 10 vtysh -c "show daemons" 2>/dev/null 9>&-)
+  case " $words$newline" in *" bfdd "*|*" bfdd$newline"*) return 0 ;; esac
+  return 1
+}
+
 find_frr_reload() {
   for frr_reload in /usr/lib/frr/frr-reload.py /usr/lib64/frr/frr-reload.py /usr/libexec/frr/frr-reload.py; do
     [ ! -r "$frr_reload" ] || return 0
@@ -488,21 +500,41 @@ find_frr_reload() {
   return 1
 }
 
-# digests of a file and of what FRR runs
-routed_by() { routed=$( { cat "$1"; echo; limited 10 vtysh -c "show running-config" 2>/dev/null; } | sha256sum); }
+# what FRR runs, and a digest of that and of a file
+routed_by() {
+  running=$(limited 10 vtysh -c "show running-config" 2>/dev/null)
+  routed=$( { cat "$1"; printf "%s\n" "$running"; } | sha256sum)
+}
+
+# whether FRR runs nothing that is not in a file too, but for what it always prints. $1: frr.conf, after routed_by
+runs_nothing_else() {
+  wanted=$newline$(cat "$1")$newline
+  while read -r line; do
+    case $line in
+      ""|!|end|"Building configuration..."|"Current configuration:"|"frr version "*|"hostname "*|"service integrated-vtysh-config") ;;
+      # within a block, the same words may mean something else
+      "interface "*|"router "*|"route-map "*|"vrf "*|"exit"*) return 1 ;;
+      *) case $wanted in *"$newline$line$newline"*) ;; *) return 1 ;; esac ;;
+    esac
+  done <<END
+$running
+END
+}
 
 # FRR changes by the difference that its own tool computes. That takes it seconds: it is not asked where file and running
-# configuration are what they were after it was asked last.
+# configuration are what they were after it was asked last, nor where the difference is the file.
 load_frr() {
   routed_by "$1"
   { read -r known <"$etc/routed"; } 2>/dev/null || known=
   [ "$known" != "$routed" ] || return 0
   rm -f "$etc/routed"
   find_frr_reload || { trouble="frr-reload.py is not installed (package frr-pythontools)"; return 1; }
-  words=$(limited 50 python3 "$frr_reload" --reload --stdout "$1" 2>&1 9>&-)
+  if [ -n "$running" ] && runs_nothing_else "$1"; then tool="vtysh -f" words=$(limited 50 vtysh -f "$1" 2>&1 9>&-)
+  else tool=frr-reload.py words=$(limited 50 python3 "$frr_reload" --reload --stdout "$1" 2>&1 9>&-)
+  fi
   code=$?
   [ "$code" != 0 ] || case $words in *"Failed to execute"*|*"failed due to"*) code=1 ;; esac
-  [ "$code" = 0 ] || trouble="frr-reload.py: $(one_line "$(printf "%s\n" "$words" | grep -iE "error|fail|unknown|refused" | tail -n 5)") (code $code)"
+  [ "$code" = 0 ] || trouble="$tool: $(one_line "$(printf "%s\n" "$words" | grep -iE "error|fail|unknown|refused" | tail -n 5)") (code $code)"
   if [ "$code" = 0 ]; then
     routed_by "$1"
     put routed "$routed"
@@ -830,6 +862,9 @@ activate() {
   routing_changed=yes
   if [ "$routing" = frr ]; then
     find_frr_reload || fail "frr-reload.py is not installed (package frr-pythontools), and FRR is not changed without it"
+    if wants_bfd /etc/frr/frr.conf; then
+      bfdd_runs || fail "bfdd does not run on this machine, and OSPF is to use BFD: set bfdd=yes in /etc/frr/daemons and reload FRR (service frr reload), which leaves its other daemons running; or take ospf.bfd out of the document"
+    fi
   else
     folder_of active
     before=$folder/routing

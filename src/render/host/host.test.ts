@@ -67,6 +67,22 @@ describe('of ipvs', () => {
     );
   });
 
+  test('BFD is untracked between the ends of each uplink, like OSPF, where there is BFD', () => {
+    const untracked = (ospf: object) => {
+      const { 'host/iptables': rules = '', 'host/modules': modules = '' } = ipvs({
+        cluster: { ...fullIpvsCluster(), ospf },
+      });
+      return { rules: rules.match(/^-A WEIR-RAW .*/gm), udp: modules.includes('xt_tcpudp\n') };
+    };
+    const ospf = '-A WEIR-RAW -p ospf -j CT --notrack';
+    const of = (net: string) => `-A WEIR-RAW -s ${net} -d ${net} -p udp -m udp --dport 3784 -j CT --notrack`;
+    expect(untracked({ bfd: true })).toEqual({
+      rules: [ospf, of('60.29.246.184/30'), of('60.29.247.0/30')],
+      udp: true,
+    });
+    for (const off of [{}, { bfd: false }]) expect(untracked(off)).toEqual({ rules: [ospf], udp: false });
+  });
+
   test('only chains of ours are written, and jumped to from none of others', () => {
     const rules = ipvs()['host/iptables'] ?? '';
     expect(rules.match(/^[:*]\S+/gm)).toEqual(['*nat', ':WEIR-LIPS', ':WEIR-POSTROUTING', '*raw', ':WEIR-RAW']);

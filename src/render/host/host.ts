@@ -6,6 +6,7 @@ import { innerDeviceOf } from '../../domain/edge/model.ts';
 import type { Cluster, Lb } from '../../domain/edge/model.ts';
 import { renderFile } from '../files.ts';
 import type { RenderedFile } from '../files.ts';
+import { linksOf } from '../routing/ospf.ts';
 
 export interface HostInput {
   cluster: Cluster;
@@ -20,7 +21,7 @@ export function fullnatHostFiles(input: HostInput): RenderedFile[] {
 }
 
 export function ipvsHostFiles(input: HostInput): RenderedFile[] {
-  return [addressesFile(input), ipvsSysctl, modulesFile(input.schedulers), iptablesFile(input.lips)];
+  return [addressesFile(input), ipvsSysctl, modulesFile(input), iptablesFile(input)];
 }
 
 /** `ip -batch FILE` puts every LIP on the interface of the WSs; `replace` makes it repeatable. */
@@ -68,7 +69,7 @@ net.netfilter.nf_conntrack_max = 1048576
  * tracked connections (2 MB) and as many of IPVS (8 MB); the kernel's own sizes, 4096 for IPVS, make
  * chains of hundreds. `xt_*` are what host/iptables needs, `dummy` is for VIPs at high cost.
  */
-function modulesFile(schedulers: readonly string[]): RenderedFile {
+function modulesFile({ cluster, schedulers }: HostInput): RenderedFile {
   const modules = [
     'nf_conntrack hashsize=262144',
     'ip_vs conn_tab_bits=20',
@@ -78,6 +79,7 @@ function modulesFile(schedulers: readonly string[]): RenderedFile {
     'xt_nat',
     'xt_ipvs',
     'xt_statistic',
+    ...(cluster.ospf?.bfd ? ['xt_tcpudp'] : []),
     'xt_CT',
     'dummy',
   ];
@@ -85,11 +87,12 @@ function modulesFile(schedulers: readonly string[]): RenderedFile {
 }
 
 /**
- * Source NAT of connections to WSs, to each LIP in turn, and OSPF untracked, so that a full table
+ * Source NAT of connections to WSs, to each LIP in turn, and OSPF and BFD untracked, so that a full table
  * cannot take the neighbours away. A range in one `--to-source` would choose by hash and not spread
  * one client. Only chains of ours: those of others jump into them.
  */
-function iptablesFile(lips: readonly string[]): RenderedFile {
+function iptablesFile(input: HostInput): RenderedFile {
+  const { lips } = input;
   const last = lips.length - 1;
   const turns = lips.map((lip, i) => {
     const turn = i === last ? '' : ` -m statistic --mode nth --every ${lips.length - i} --packet 0`;
@@ -105,7 +108,18 @@ COMMIT
 *raw
 :WEIR-RAW - [0:0]
 -A WEIR-RAW -p ospf -j CT --notrack
-COMMIT
+${bfdRules(input).join('')}COMMIT
 `,
+  );
+}
+
+/** Control packets of one hop go to this port, both ways, from any port (RFC 5881, section 4). */
+const BFD_PORT = 3784;
+
+/** In the words of iptables-save. Within the nets of the uplinks: a VIP or WS may use the same port. */
+function bfdRules({ cluster, lb }: HostInput): string[] {
+  if (!cluster.ospf?.bfd) return [];
+  return linksOf({ cluster, lb }).map(
+    ({ ospfnet }) => `-A WEIR-RAW -s ${ospfnet} -d ${ospfnet} -p udp -m udp --dport ${BFD_PORT} -j CT --notrack\n`,
   );
 }

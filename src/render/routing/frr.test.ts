@@ -59,6 +59,13 @@ describe('frr.conf', () => {
     expect(textOf(plain, lb1)).not.toContain('authentication');
   });
 
+  test('looks at BFD on every uplink where it is asked to, and on nothing else', () => {
+    const text = textOf({ ...network, ospf: { ...network.ospf, bfd: true } }, lb1);
+    for (const device of ['em3', 'em4']) expect(blockOf(text, `interface ${device}`)).toContain('ip ospf bfd');
+    expect(text.match(/bfd/g)).toHaveLength(2);
+    for (const ospf of [{}, { bfd: false }]) expect(textOf({ ...plain, ospf }, lb1)).not.toContain('bfd');
+  });
+
   test('sends no hellos from a LIP that lies on a net it speaks on', () => {
     const lb = { ...lb1, ospfnet: '10.0.19.0/24', innerdevice: 'em1', device: 'em1' };
     const lips = ['10.0.19.247', '10.9.9.9', '60.28.208.9', '60.29.247.1'];

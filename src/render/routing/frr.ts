@@ -48,6 +48,7 @@ function frrText(input: RoutingInput): string {
 /**
  * No `ip ospf network`: both ends have to agree on it, and the segment may have more than two.
  * Priority 0: an LB never becomes the designated router of a shared segment.
+ * BFD at FRR's own times, 3 x 300 ms, which it prints by the bare word only; ospfd takes the word without bfdd too.
  */
 function uplink(link: Link, input: RoutingInput): string[] {
   const { key } = input;
@@ -56,6 +57,7 @@ function uplink(link: Link, input: RoutingInput): string[] {
     ...(key === undefined
       ? []
       : ['ip ospf authentication message-digest', `ip ospf message-digest-key ${ospf.keyid} md5 ${key}`]),
+    ...(ospf.bfd ? ['ip ospf bfd'] : []),
     `ip ospf cost ${link.cost}`,
     `ip ospf dead-interval ${ospf.dead}`,
     ...(ospf.hello === FRR_HELLO ? [] : [`ip ospf hello-interval ${ospf.hello}`]),

@@ -28,7 +28,7 @@ export interface Link {
   cost: number;
 }
 
-export function linksOf({ cluster, lb }: RoutingInput): Link[] {
+export function linksOf({ cluster, lb }: Pick<RoutingInput, 'cluster' | 'lb'>): Link[] {
   const cost = cluster.ospf?.cost ?? defaults.ospf.cost;
   return [
     { device: deviceOf(cluster, lb), ospfnet: lb.ospfnet, cost },

@@ -116,35 +116,38 @@ function written(folder: string, text: string): string {
 }
 
 /**
- * Runs in a network namespace of its own: zebra and ospfd that load a file, and what they then print.
+ * Runs in a network namespace of its own: daemons that load a file, and what they then print.
  * Daemons have gone to the background when they can be asked.
  */
 const runningScript = String.raw`
 set -u
 echo 1 >/proc/sys/net/ipv4/ip_forward
-for daemon in zebra ospfd; do
-  "$2/$daemon" -d -P 0 -f "$1/none" -i "$1/$daemon.pid" -z "$1/zserv.api" --vty_socket "$1" 2>/dev/null || exit 9
+for daemon in $3; do
+  control=
+  [ "$daemon" != bfdd ] || control="--bfdctl $1/bfdd.sock"
+  "$2/$daemon" -d -P 0 -f "$1/none" -i "$1/$daemon.pid" -z "$1/zserv.api" --vty_socket "$1" $control 2>/dev/null || exit 9
 done
 vtysh --vty_socket "$1" --config_dir "$1" -b 2>&1 | grep -v ZEBRA >&2
 vtysh --vty_socket "$1" --config_dir "$1" -c "show running-config"
-for daemon in zebra ospfd; do
+for daemon in $3; do
   read -r pid <"$1/$daemon.pid"
   kill "$pid"
   echo "$daemon.$pid"
 done
 `;
 
-/** What zebra and ospfd print as their running configuration after they loaded an frr.conf. */
-export function frrRuns(text: string): Verdict {
+/** What zebra and ospfd, and others that are asked for, print as their running configuration after they loaded an frr.conf. */
+export function frrRuns(text: string, more: readonly 'bfdd'[] = []): Verdict {
   return inFolder((folder) => {
     const [uid = 0, gid = 0] = frrIds;
     written(folder, text);
     for (const name of ['vtysh.conf', 'none']) writeFileSync(join(folder, name), '');
     chownSync(folder, uid, gid);
-    const args = ['-n', 'sh', '-c', runningScript, 'sh', folder, dirname(ospfd ?? '')];
+    const daemons = ['zebra', ...more, 'ospfd'];
+    const args = ['-n', 'sh', '-c', runningScript, 'sh', folder, dirname(ospfd ?? ''), daemons.join(' ')];
     const { status, stdout, stderr } = spawnSync('unshare', args, { encoding: 'utf8', timeout: 60_000 });
     const lines = stdout.trimEnd().split('\n');
-    for (const daemon of lines.splice(-2)) forget(daemon);
+    for (const daemon of lines.splice(-daemons.length)) forget(daemon);
     return { status, messages: [...stderr.split('\n'), ...lines] };
   });
 }
