@@ -120,6 +120,29 @@ describe.skipIf(noHosts).concurrent(title('activation'), { timeout: 60_000 }, ()
     });
   });
 
+  test('FRR that runs nothing yet reads the file whole, and any other changes by the difference', async () => {
+    const first = lbRelease();
+    const lb = await activated(first);
+    const bare =
+      'Building configuration...\n\nCurrent configuration:\n!\nfrr version 8.4.4\nfrr defaults traditional\nhostname other\nservice integrated-vtysh-config\n!\nend\n';
+    const running = async (text: string): Promise<void> => {
+      const put = 'printf "%s" "$1" >/run/played/frr.running';
+      await sh(lb.host, put, text);
+    };
+    for (const [more, told] of [
+      ['', 'whole'],
+      ['interface eth0\nexit\n', 'changed'],
+      ['router ospf\nexit\n', 'changed'],
+      ['log file /tmp/frr.log\n', 'changed'],
+      ['ip route 10.9.0.0/16 Null0\n', 'changed'],
+    ] as const) {
+      await running(bare + more);
+      expect(await lb.activate(first), more).toMatchObject({ message: '' });
+      expect(lb.told('frr.log'), more).toEqual([told]);
+      expect(await lb.see()).toMatchObject({ routing: 'as the live file' });
+    }
+  });
+
   test('where routing alone changed, keepalived is left alone and FRR changes by the difference', async () => {
     const lb = await activated();
     const before = await lb.see();

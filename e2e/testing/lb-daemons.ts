@@ -191,7 +191,8 @@ esac
 
 /**
  * FRR, with bfdd where there is a file /run/played/bfdd: two full neighbours and one that is not, unless the running configuration holds a text that a line
- * `loses TEXT` of /run/played/frr.ills names; and that configuration. Writes down which addresses eth0 has whenever it is asked.
+ * `loses TEXT` of /run/played/frr.ills names; and that configuration, or a file that it reads whole, unless a line
+ * `fails-whole` of frr.ills is there. Writes down which addresses eth0 has whenever it is asked.
  */
 const vtysh = String.raw`#!/bin/sh
 play=/run/played
@@ -204,6 +205,12 @@ case $* in
     exit
     ;;
   *"show ip ospf neighbor"*) ;;
+  "-f "*)
+    grep -q "^fails-whole" "$play/frr.ills" && { echo "line 4: % Unknown command"; exit 1; }
+    cp "$2" "$play/frr.running"
+    echo whole >>"$play/frr.log"
+    exit
+    ;;
   *) exit 0 ;;
 esac
 ip -o -4 addr show dev eth0 | awk '{ printf "%s ", $4 } END { print "" }' >>"$play/asked.log"
