@@ -28,7 +28,7 @@ describe.skipIf(reason !== undefined)(
     let url = '';
 
     beforeAll(async () => {
-      expect(existsSync(join(root, 'dist/main.js')), 'npm run build comes first').toBe(true);
+      expect(existsSync(join(root, 'dist/src/main.js')), 'npm run build comes first').toBe(true);
       folder = await mkdtemp(join(tmpdir(), 'weir-readme-'));
       for (const name of ['bin', 'examples']) await symlink(join(root, name), join(folder, name));
       const env = { ...process.env, WEIR_LISTEN: '127.0.0.1:0' };

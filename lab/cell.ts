@@ -1,20 +1,28 @@
 /**
  * A cell holds everything of one lab: a PID namespace, whose first process waits for the end of its standard input; a
  * mount namespace; and named networks. When the process that opened it dies, however that comes, the first process
- * ends, and the kernel kills every other one of the cell and removes its mounts and networks. Nothing of it shows
- * outside: no name in /run/netns, no interface, no mount. May be imported by lab/ only.
+ * ends, and the kernel kills every other one of the cell and removes its mounts and networks. Told to stay, it goes on
+ * until someone closes it. Nothing of it shows outside: no name in /run/netns, no interface, no mount. May be imported
+ * by lab/ only.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { WeirError } from '../src/domain/errors.ts';
 import { type ProgramOptions, type Ran, runProgram } from '../src/remote/program.ts';
 import { programPath } from './needs.ts';
+import { isAlive, markOf, type ProcessMark, processesWith, signal } from './process.ts';
+import { waitFor } from './wait.ts';
 
 export type CellRunOptions = Omit<ProgramOptions, 'env' | 'kill'>;
 
+/** A network of the cell, or this machine's own. */
+export type Network = string | undefined;
+
 export interface Cell {
+  /** As this machine counts; when it ends, all of the cell does. */
+  readonly first: ProcessMark;
   /** The file of a network as this machine sees it, for `nsenter --net`. */
   networkFile(network: string): string;
   /** The same as processes of the cell see it, for `ip link ... netns`. */
@@ -23,15 +31,20 @@ export interface Cell {
   run(network: string, argv: readonly string[], options?: CellRunOptions): Promise<Ran>;
   /** As `run`, and throws, with the program's words, where it does not exit 0. Answers its standard output. */
   must(network: string, argv: readonly string[], options?: CellRunOptions): Promise<string>;
-  /** Starts a program that goes on; its output goes to an open file. The child is the one that waits for it. */
-  start(network: string, argv: readonly string[], output: number): ChildProcess;
+  /** Starts a program that ends with this process, at the latest. The child is the one that waits for it. */
+  spawn(network: string, argv: readonly string[], stdio: StdioOptions): ChildProcess;
+  /** Starts a program that goes on, as long as the cell; its output goes to an open file. As for the child, see `spawn`. */
+  start(network: Network, argv: readonly string[], output: number): ChildProcess;
+  /** From now on the cell outlives this process. */
+  stay(): void;
   /** Resolves when nothing of the cell runs any more. */
   close(): Promise<void>;
 }
 
 /**
  * The first process. It tells its ID as this machine counts, makes the networks that its arguments name in the folder
- * before them, says so, and then waits, which is also what reaps orphans: a shell that reads would not.
+ * before them, says so, and then waits, which is also what reaps orphans: a shell that reads would not. What it waits
+ * for ends with its standard input, unless it has been told to stay.
  */
 const firstProcess = String.raw`
 set -eu
@@ -47,9 +60,16 @@ for network; do
 done
 echo "$pid"
 exec 3<&0
-cat <&3 >/dev/null &
+{
+  word=
+  read -r word <&3 || true
+  if [ "$word" = stay ]; then exec sleep infinity; fi
+} >/dev/null 2>&1 &
 wait "$!"
 `;
+
+/** For setpriv: what it runs gets this signal when its parent dies. */
+const dying = ['--pdeathsig', 'KILL', '--'];
 
 const environment = { PATH: programPath, HOME: '/root', LANG: 'C.UTF-8' };
 
@@ -62,13 +82,21 @@ export async function openCell(folder: string, networks: readonly string[]): Pro
     // Ctrl-C at a terminal goes to the owner alone, which then closes the lab.
     detached: true,
   });
-  const gone = new Promise<void>((resolve) => {
-    holder.once('close', () => resolve());
-    holder.once('error', () => resolve());
-  });
+  holder.on('error', () => {});
   holder.stdin.on('error', () => {});
   const pid = await firstLine(holder);
-  return openedCell({ pid, inside, gone, end: () => holder.stdin.end() });
+  const first = markOf(pid);
+  if (!first) throw new WeirError('failed', 'The first process of the lab ended at once');
+  return cellOf({ folder, first }, () => {
+    holder.stdin.end('stay\n');
+    for (const stream of [holder.stdout, holder.stderr]) stream.destroy();
+    holder.unref();
+  });
+}
+
+/** A cell that stays, for a process that did not open it. It may be gone: its programs cannot be started then. */
+export function attachCell(folder: string, first: ProcessMark): Cell {
+  return cellOf({ folder, first }, () => undefined);
 }
 
 /** Comes when the networks are made. */
@@ -90,27 +118,28 @@ async function firstLine({ stdout, stderr }: ChildProcess): Promise<number> {
   }
 }
 
-interface Opened {
-  readonly pid: number;
-  readonly inside: string;
-  readonly gone: Promise<void>;
-  readonly end: () => void;
+interface Place {
+  readonly folder: string;
+  readonly first: ProcessMark;
 }
 
-function openedCell({ pid, inside, gone, end }: Opened): Cell {
-  let open = true;
-  void gone.then(() => (open = false));
-  const networkFile = (network: string): string => `/proc/${pid}/root${join(inside, network)}`;
+function cellOf({ folder, first }: Place, stay: () => void): Cell {
+  const inside = join(folder, 'networks');
+  const networkFile = (network: string): string => `/proc/${first.pid}/root${join(inside, network)}`;
 
-  function entering(network: string, argv: readonly string[]): string[] {
-    if (!open) throw new WeirError('unavailable', 'The lab is closed');
-    return ['--target', String(pid), '--mount', '--pid', `--net=${networkFile(network)}`, '--', ...argv];
+  function entering(network: Network, argv: readonly string[]): string[] {
+    if (!isAlive(first)) throw new WeirError('unavailable', 'The lab is closed');
+    const net = network === undefined ? [] : [`--net=${networkFile(network)}`];
+    return ['--target', String(first.pid), '--mount', '--pid', ...net, '--', ...argv];
+  }
+
+  /** nsenter is what a limit or the end of this process kills; the program then dies with it. */
+  function mortal(network: string, argv: readonly string[]): string[] {
+    return [...dying, 'nsenter', ...entering(network, ['setpriv', ...dying, ...argv])];
   }
 
   async function run(network: string, argv: readonly string[], options: CellRunOptions = {}): Promise<Ran> {
-    // nsenter is what runProgram kills; the program then dies with it.
-    const mortal = ['setpriv', '--pdeathsig', 'KILL', '--', ...argv];
-    return runProgram('nsenter', entering(network, mortal), { ...options, env: environment });
+    return runProgram('setpriv', mortal(network, argv), { ...options, env: environment });
   }
 
   async function must(network: string, argv: readonly string[], options?: CellRunOptions): Promise<string> {
@@ -119,18 +148,35 @@ function openedCell({ pid, inside, gone, end }: Opened): Cell {
     throw new WeirError('failed', `${argv[0]} in ${network} failed (${code}): ${stderr.trim() || stdout.trim()}`);
   }
 
-  function start(network: string, argv: readonly string[], output: number): ChildProcess {
-    return spawn('nsenter', entering(network, argv), {
+  function start(network: Network, argv: readonly string[], output: number): ChildProcess {
+    const child = spawn('nsenter', entering(network, argv), {
       env: environment,
       stdio: ['ignore', output, output],
       detached: true,
     });
+    // This process may end before it.
+    child.unref();
+    return child;
   }
 
   async function close(): Promise<void> {
-    end();
-    await gone;
+    signal(first, 'SIGKILL');
+    // It is there until all others of its namespace have ended; those that wait outside for one of them follow.
+    const waiting = (): number =>
+      processesWith([inside]).length + processesWith(['--target', String(first.pid)]).length;
+    const isGone = (): boolean => !isAlive(first) && waiting() === 0;
+    await waitFor('the end of the lab', isGone, { timeoutMs: 60_000, everyMs: 10 });
   }
 
-  return { networkFile, networkPath: (network) => join(inside, network), run, must, start, close };
+  return {
+    first,
+    networkFile,
+    networkPath: (network) => join(inside, network),
+    run,
+    must,
+    spawn: (network, argv, stdio) => spawn('setpriv', mortal(network, argv), { env: environment, stdio }),
+    start,
+    stay,
+    close,
+  };
 }

@@ -1,6 +1,6 @@
-/** Wires a lab: three bridges in the fabric, a cable to every network, a tap for every interface of an LB. */
+/** Wires a lab: three bridges in the fabric, a cable to every network, a tap or a cable for every interface of an LB. */
 import type { Cell } from './cell.ts';
-import { clientAddresses, managerAddress, routerAddress, type Topology, type WsPlan } from './topology.ts';
+import { clientAddresses, type LbPlan, managerAddress, routerAddress, type Topology, type WsPlan } from './topology.ts';
 
 /** The bridges, each a net of its own. */
 const bridges = ['uplink', 'ws', 'manage'] as const;
@@ -32,11 +32,35 @@ export async function wire(cell: Cell, topology: Topology): Promise<void> {
   await makeSwitches(cell);
   await batch(cell, 'fabric', [
     ...cables.flatMap(([end, bridge]) => plug(cell, end, bridge)),
-    ...topology.lbs.flatMap(({ taps }) => [...tap(taps.eth0, 'uplink'), ...tap(taps.eth1, 'manage')]),
     `link add ${at(cell, client)} type veth peer name ${router.device} netns ${cell.networkPath(router.network)}`,
   ]);
   const ends = [...cables.map(([end]) => end), client, router];
   await Promise.all(topology.networks.map((network) => address(cell, network, ends)));
+}
+
+/** The taps of a guest. */
+export async function plugTaps(cell: Cell, { taps }: LbPlan): Promise<void> {
+  await batch(cell, 'fabric', [...tap(taps.eth0, 'uplink'), ...tap(taps.eth1, 'manage')]);
+}
+
+function tap(name: string, bridge: Bridge): string[] {
+  return [`tuntap add dev ${name} mode tap`, `link set dev ${name} master br-${bridge} up`];
+}
+
+/** For `ip -batch` in the fabric: eth0 and eth1 of the network that the first process of the PID namespace has. */
+export function cablesOf({ taps, macs }: LbPlan): string[] {
+  const cable = (device: 'eth0' | 'eth1', bridge: Bridge): string[] => [
+    `link add name ${taps[device]} type veth peer name ${device} address ${macs[device]} netns 1`,
+    `link set dev ${taps[device]} master br-${bridge} up`,
+  ];
+  return [...cable('eth0', 'uplink'), ...cable('eth1', 'manage')];
+}
+
+/** Takes such cables away at once; the kernel takes its time over those of a network that has ended. */
+export async function unplug(cell: Cell, { taps }: LbPlan): Promise<void> {
+  const lines = Object.values(taps).map((name) => `link delete dev ${name}\n`);
+  // Without a lab, they are gone.
+  await cell.run('fabric', ['ip', '-force', '-batch', '-'], { input: lines.join('') }).catch(() => undefined);
 }
 
 function wsEnd({ network, address: own }: WsPlan): End {
@@ -56,10 +80,6 @@ function plug(cell: Cell, end: End, bridge: Bridge): string[] {
 
 function at(cell: Cell, { network, device }: End): string {
   return `name ${device} netns ${cell.networkPath(network)}`;
-}
-
-function tap(name: string, bridge: Bridge): string[] {
-  return [`tuntap add dev ${name} mode tap`, `link set dev ${name} master br-${bridge} up`];
 }
 
 async function address(cell: Cell, network: string, ends: readonly End[]): Promise<void> {

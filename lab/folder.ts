@@ -1,11 +1,13 @@
 /**
  * The folder of a lab, and what to do with those whose owner died: a lab's processes, mounts and networks end with the
- * process that opened it (cell.ts), and only its folder can be left. Imports domain/errors only.
+ * process that opened it (cell.ts), and only its folder can be left, unless the lab was left to itself.
  */
-import { readFileSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readdir, readlink, rm, stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { WeirError } from '../src/domain/errors.ts';
+import { attachCell } from './cell.ts';
+import { isAlive, markOf, type ProcessMark } from './process.ts';
 
 /** Where labs lie if nothing else is said. */
 export const labsFolder = '/run/weir-lab';
@@ -24,7 +26,7 @@ export async function makeFolder(parent = labsFolder): Promise<string> {
   }
   await mkdir(base, { recursive: true, mode: 0o755 });
   await checkOpen(base);
-  const folder = await mkdtemp(join(base, `${await pidNamespace()}-${process.pid}-${startOf(process.pid)}-`));
+  const folder = await mkdtemp(join(base, `${await pidNamespace()}-${process.pid}-${markOf(process.pid)?.start}-`));
   await chmod(folder, 0o755);
   return folder;
 }
@@ -39,31 +41,79 @@ async function checkOpen(folder: string): Promise<void> {
   if (folder !== '/') await checkOpen(dirname(folder));
 }
 
-/** Removes the folders of dead owners and answers them; those of other PID namespaces cannot be judged from here. */
+/** What a process that did not open a lab finds in its folder: the cell, and what was told when it was left to itself. */
+const cellFile = 'cell.json';
+const stayFile = 'lab.json';
+
+export async function writeCell(folder: string, first: ProcessMark): Promise<void> {
+  await writeFile(join(folder, cellFile), JSON.stringify(first));
+}
+
+/** From now on the folder is not swept while its cell runs. */
+export async function writeStay(folder: string, words: unknown): Promise<void> {
+  const file = join(folder, stayFile);
+  // The key of OSPF is among them.
+  await writeFile(`${file}.new`, `${JSON.stringify(words, null, 2)}\n`, { mode: 0o600 });
+  await rename(`${file}.new`, file);
+}
+
+export interface StayingLab {
+  readonly folder: string;
+  readonly first: ProcessMark;
+  /** As given to `writeStay`. */
+  readonly words: unknown;
+}
+
+/** The lab that was left to itself, if there is one and it runs. */
+export async function findStaying(parent = labsFolder): Promise<StayingLab | undefined> {
+  for (const { folder, first } of await labsOf(resolve(parent))) {
+    const text = await readFile(join(folder, stayFile), 'utf8').catch(() => undefined);
+    if (text !== undefined && first && isAlive(first)) return { folder, first, words: JSON.parse(text) as unknown };
+  }
+  return undefined;
+}
+
+/**
+ * Ends what dead owners left and answers their folders, which are gone then. A lab that was left to itself stays, and so
+ * do those of other PID namespaces: they cannot be judged from here.
+ */
 export async function sweepLabs(parent = labsFolder): Promise<string[]> {
-  const base = resolve(parent);
-  const namespace = await pidNamespace();
   const removed: string[] = [];
-  for (const entry of await readdir(base).catch(() => [])) {
-    const [, ofNamespace, pid, start] = /^(\d+)-(\d+)-(\d+)-\w+$/.exec(entry) ?? [];
-    if (ofNamespace !== namespace || startOf(Number(pid)) === start) continue;
-    await rm(join(base, entry), { recursive: true, force: true });
-    removed.push(join(base, entry));
+  for (const { folder, owner, first } of await labsOf(resolve(parent))) {
+    if (isAlive(owner)) continue;
+    if (first && isAlive(first) && existsSync(join(folder, stayFile))) continue;
+    if (first) await attachCell(folder, first).close();
+    await rm(folder, { recursive: true, force: true });
+    removed.push(folder);
   }
   return removed;
 }
 
-async function pidNamespace(): Promise<string> {
-  return /\d+/.exec(await readlink('/proc/self/ns/pid'))?.[0] ?? '0';
+interface Found {
+  readonly folder: string;
+  readonly owner: ProcessMark;
+  readonly first: ProcessMark | undefined;
 }
 
-/** Clock ticks from the boot to a process's start: field 22 of /proc/PID/stat, proc(5); undefined if it is gone. */
-function startOf(pid: number): string | undefined {
+async function labsOf(base: string): Promise<Found[]> {
+  const namespace = await pidNamespace();
+  const entries = await readdir(base).catch(() => []);
+  const found = entries.flatMap((entry) => {
+    const [, ofNamespace, pid, start] = /^(\d+)-(\d+)-(\d+)-\w+$/.exec(entry) ?? [];
+    if (ofNamespace !== namespace || start === undefined) return [];
+    return [{ folder: join(base, entry), owner: { pid: Number(pid), start } }];
+  });
+  return Promise.all(found.map(async (lab) => ({ ...lab, first: await readCell(lab.folder) })));
+}
+
+async function readCell(folder: string): Promise<ProcessMark | undefined> {
   try {
-    const line = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The name, field 2, may hold blanks and brackets.
-    return line.slice(line.lastIndexOf(')') + 2).split(' ')[19];
+    return JSON.parse(await readFile(join(folder, cellFile), 'utf8')) as ProcessMark;
   } catch {
     return undefined;
   }
+}
+
+async function pidNamespace(): Promise<string> {
+  return /\d+/.exec(await readlink('/proc/self/ns/pid'))?.[0] ?? '0';
 }

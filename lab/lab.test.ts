@@ -108,7 +108,7 @@ describe.skipIf(reason !== undefined)(`the lab${reason ? ` (left out: ${reason})
       cat /proc/sys/net/ipv4/ip_forward
       iptables-save | wc -l
       ls /etc/weir /etc/keepalived /usr/local/sbin | grep -v :
-      ls -d /proc/net/ip_vs
+      grep -sE '^(TCP|UDP|FWM)' /proc/net/ip_vs
       pgrep keepalived
       pgrep -x 'watchfrr|zebra|ospfd|staticd|bfdd' | wc -l
       vtysh -c 'show ip ospf'

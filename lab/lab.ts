@@ -4,48 +4,71 @@
  * published and activated by Weir. Needs root on Linux, see whyNoLab. May import src/remote and src/domain; may be
  * imported by tests and by what is built on the lab, never by src/.
  */
+import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { rmSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import { WeirError } from '../src/domain/errors.ts';
 import type { Cluster } from '../src/domain/edge/model.ts';
 import type { Ran } from '../src/remote/program.ts';
-import { type Cell, type CellRunOptions, openCell } from './cell.ts';
+import { attachCell, type Cell, type CellRunOptions, openCell } from './cell.ts';
 import { wire } from './fabric.ts';
-import { makeFolder, sweepLabs } from './folder.ts';
-import { makeGuest } from './guest.ts';
+import { findStaying, makeFolder, sweepLabs, writeCell, writeStay } from './folder.ts';
+import { kinds } from './kinds.ts';
 import { type LabLb, makeLb } from './lb.ts';
-import { whyNoLab } from './needs.ts';
-import { type Router, startRouter } from './router.ts';
-import { linkTo, makeSshFiles } from './ssh.ts';
+import { type Kind, machineOf, prepareMachine } from './machine.ts';
+import { type LbKind, lbKind, whyNoLab } from './needs.ts';
+import { type Router, routerOf, startRouter } from './router.ts';
+import { linkTo, makeSshFiles, type SshFiles, sshFilesIn } from './ssh.ts';
 import { clusterOf, MAX_LBS, MAX_WSS, planTopology, type Topology, type TopologyOptions } from './topology.ts';
-import { startWss, type Ws } from './ws.ts';
+import { startWss, type Ws, wsOf } from './ws.ts';
 
 export type { LabLb } from './lb.ts';
+export { labsFolder } from './folder.ts';
 export { whyNoLab } from './needs.ts';
 export { waitFor } from './wait.ts';
 
-export interface LabOptions extends TopologyOptions {
+/** What a lab is made of; a process that takes it up has to know them. */
+export interface LabMakings extends TopologyOptions {
+  /** What the LBs are; default: namespaces where this kernel has IPVS, else guests. */
+  readonly kind?: LbKind;
+  /** MiB of each guest; default 128. What it does not use is not taken from this machine. */
+  readonly memory?: number;
+}
+
+export interface LabOptions extends LabMakings {
   /** Where the lab's own folder is made; default /run/weir-lab. */
   readonly directory?: string;
-  /** MiB of each LB; default 128. What it does not use is not taken from this machine. */
-  readonly memory?: number;
   /** Whether the LBs are booted too; default true. */
   readonly boot?: boolean;
 }
 
+/** A machine of the lab that is a network alone. */
+export interface Place {
+  exec(argv: readonly string[], options?: CellRunOptions): Promise<Ran>;
+  /** Starts a program that ends with this process, at the latest. */
+  spawn(argv: readonly string[], stdio: StdioOptions): ChildProcess;
+}
+
 export interface Lab {
   readonly directory: string;
+  readonly makings: LabMakings;
   readonly topology: Topology;
   readonly lbs: readonly LabLb[];
   readonly wss: readonly Ws[];
   readonly router: Router;
-  readonly client: { exec(argv: readonly string[], options?: CellRunOptions): Promise<Ran> };
+  readonly client: Place;
   /** For `ssh -F`: reaches every LB by its name, from this machine's own network. */
   readonly sshConfig: string;
+  /** The same for programs that `startBeside` starts. */
+  readonly sshConfigBeside: string;
   /** The lab's cluster as a document. */
   cluster(): Cluster;
   /** As the router's: the LBs' addresses that packets for the VIP go to. */
   routesTo(vip: string): Promise<string[]>;
+  /** Starts a program in this machine's own network that ends with the lab; its output is appended to a file. */
+  startBeside(argv: readonly string[], output: string): Promise<ChildProcess>;
+  /** From now on the lab outlives this process; `takeUpLab` finds it, and what is told here. */
+  stay(more: unknown): Promise<void>;
   /** Ends everything and removes the folder. */
   close(): Promise<void>;
 }
@@ -55,25 +78,50 @@ export interface Lab {
  * same addresses. What dead processes left is removed first.
  */
 export async function openLab(options: LabOptions = {}): Promise<Lab> {
-  const reason = whyNoLab();
+  const { directory: parent, boot = true, kind = lbKind(), ...others } = options;
+  const reason = whyNoLab(kind);
   if (reason !== undefined) throw new WeirError('unavailable', reason);
   checkCount('LBs', options.lbs ?? 1, MAX_LBS);
   checkCount('WSs', options.wss ?? 1, MAX_WSS);
-  const topology = planTopology(options);
-  await sweepLabs(options.directory);
-  const directory = await makeFolder(options.directory);
+  const makings = { ...others, kind };
+  const topology = planTopology(makings);
+  await sweepLabs(parent);
+  const directory = await makeFolder(parent);
   const remove = (): void => rmSync(directory, { recursive: true, force: true });
   process.once('exit', remove);
+  const disown = (): void => void process.off('exit', remove);
   let cell: Cell | undefined;
   try {
     cell = await openCell(directory, topology.networks);
-    return await build({ cell, directory, topology, options, closed: () => process.off('exit', remove) });
+    await writeCell(directory, cell.first);
+    const lab = labOf({
+      cell,
+      directory,
+      makings,
+      topology,
+      ssh: sshFilesIn(`${directory}/ssh`, topology.lbs),
+      disown,
+    });
+    await prepare({ cell, directory, makings, topology }, boot ? lab.lbs : []);
+    return lab;
   } catch (error) {
     await cell?.close();
-    process.off('exit', remove);
+    disown();
     remove();
     throw error;
   }
+}
+
+/** The lab that was told to stay, and what was told with it; undefined where there is none, or it has ended since. */
+export async function takeUpLab(parent?: string): Promise<{ lab: Lab; more: unknown } | undefined> {
+  const found = await findStaying(parent);
+  if (!found) return undefined;
+  const { folder: directory, first, words } = found;
+  const { makings, more } = words as { makings: LabMakings; more: unknown };
+  const topology = planTopology(makings);
+  const ssh = sshFilesIn(`${directory}/ssh`, topology.lbs);
+  const cell = attachCell(directory, first);
+  return { lab: labOf({ cell, directory, makings, topology, ssh, disown: () => undefined }), more };
 }
 
 function checkCount(what: string, count: number, most: number): void {
@@ -81,63 +129,86 @@ function checkCount(what: string, count: number, most: number): void {
   throw new WeirError('usage', `A lab has 1 to ${most} ${what}, not ${count}`);
 }
 
-interface Parts {
+interface Ground {
   readonly cell: Cell;
   readonly directory: string;
+  readonly makings: LabMakings;
   readonly topology: Topology;
-  readonly options: LabOptions;
-  readonly closed: () => void;
 }
 
-async function build(parts: Parts): Promise<Lab> {
-  const { cell, directory, topology, options } = parts;
-  await wire(cell, topology);
-  const ssh = await makeSshFiles(cell, `${directory}/ssh`, topology.lbs);
-  const { memory = 128, boot = true } = options;
-  const lbs = await Promise.all(
-    topology.lbs.map(async (plan) => {
-      const guest = await makeGuest(cell, { folder: directory, plan, ssh, memory, bfd: topology.bfd });
-      return makeLb(plan, guest, linkTo(plan.name, ssh));
-    }),
+/** Makes nets and machines, and starts them; resolves when they run. */
+async function prepare(ground: Ground, boot: readonly LabLb[]): Promise<void> {
+  const { cell, directory, makings, topology } = ground;
+  const [ssh] = await Promise.all([makeSshFiles(cell, `${directory}/ssh`, topology.lbs), wire(cell, topology)]);
+  await Promise.all(
+    topology.lbs.map((plan) => prepareMachine(cell, kindOf(makings), machineOptions(ground, plan.name, ssh))),
   );
-  const [router, wss] = await settled([
+  await settled([
     startRouter(cell, directory, topology),
     startWss(cell, directory, topology.wss),
-    settled(boot ? lbs.map((lb) => lb.boot()) : []),
-  ]).catch(async (error: unknown) => {
-    await powerOff();
-    throw error;
-  });
-
-  async function powerOff(): Promise<void> {
-    await Promise.all(lbs.map((lb) => lb.kill()));
-  }
-
-  async function close(): Promise<void> {
-    await powerOff();
-    await cell.close();
-    await rm(directory, { recursive: true, force: true });
-    parts.closed();
-  }
-
-  return {
-    directory,
-    topology,
-    lbs,
-    wss,
-    router,
-    client: { exec: (argv, runOptions) => cell.run('client', argv, runOptions) },
-    sshConfig: ssh.configFile,
-    cluster: () => clusterOf(topology),
-    routesTo: (vip) => router.routesTo(vip),
-    close,
-  };
+    ...boot.map((lb) => lb.boot()),
+  ]);
 }
 
 /** As Promise.all, but nothing goes on any more once it has rejected. */
-async function settled<T extends readonly unknown[] | []>(
-  work: T,
-): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+async function settled(work: readonly Promise<unknown>[]): Promise<void> {
   await Promise.allSettled(work);
-  return Promise.all(work);
+  await Promise.all(work);
+}
+
+function kindOf({ kind = lbKind() }: LabMakings): Kind {
+  return kinds[kind];
+}
+
+function machineOptions({ directory, makings, topology }: Ground, name: string, ssh: SshFiles) {
+  const plan = topology.lbs.find((lb) => lb.name === name);
+  if (!plan) throw new WeirError('not_found', `The lab has no LB ${name}`);
+  return { folder: directory, plan, ssh, memory: makings.memory ?? 128, bfd: topology.bfd };
+}
+
+interface Parts extends Ground {
+  readonly ssh: SshFiles;
+  /** The end of this process does not end the lab any more. */
+  readonly disown: () => void;
+}
+
+function labOf(parts: Parts): Lab {
+  const { cell, directory, makings, topology, ssh, disown } = parts;
+  const lbs = topology.lbs.map((plan) =>
+    makeLb(plan, machineOf(cell, kindOf(makings), machineOptions(parts, plan.name, ssh)), linkTo(plan.name, ssh)),
+  );
+  const router = routerOf(cell, directory);
+  return {
+    directory,
+    makings,
+    topology,
+    lbs,
+    wss: topology.wss.map((plan) => wsOf(cell, directory, plan)),
+    router,
+    client: {
+      exec: (argv, options) => cell.run('client', argv, options),
+      spawn: (argv, stdio) => cell.spawn('client', argv, stdio),
+    },
+    sshConfig: ssh.configFile,
+    sshConfigBeside: ssh.configFileBeside,
+    cluster: () => clusterOf(topology),
+    routesTo: (vip) => router.routesTo(vip),
+    async startBeside(argv, output) {
+      const file = await open(output, 'a');
+      const child = cell.start(undefined, argv, file.fd);
+      await file.close();
+      return child;
+    },
+    async stay(more) {
+      await writeStay(directory, { makings, more });
+      disown();
+      cell.stay();
+    },
+    async close() {
+      await Promise.all(lbs.map((lb) => lb.kill()));
+      await cell.close();
+      await rm(directory, { recursive: true, force: true });
+      disown();
+    },
+  };
 }

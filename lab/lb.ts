@@ -1,27 +1,18 @@
 /**
  * An LB of the lab as its users see it, whatever it is made of: a machine that boots, loses power, and is reached by
- * ssh. A guest is the one kind there is; a network namespace, where the kernel has IPVS, would be another Machine.
+ * ssh.
  */
 import type { Ran } from '../src/remote/program.ts';
-import { type ExecOptions, type SshLink } from './ssh.ts';
+import type { Machine } from './machine.ts';
+import type { ExecOptions, SshLink } from './ssh.ts';
 import type { LbPlan } from './topology.ts';
-
-/** What an LB is made of; sshd runs on it once it has booted. */
-export interface Machine {
-  /** What it said since the lab was opened. */
-  readonly console: string;
-  /** Its persistent folders, `/etc/weir` as `disk/etc/weir`, and `log/syslog`. To look at while it runs, not to write. */
-  readonly share: string;
-  boot(): Promise<void>;
-  kill(): Promise<void>;
-}
 
 export interface LabLb extends Machine {
   readonly name: string;
   /** On eth0. */
   readonly address: string;
   readonly lips: readonly string[];
-  /** Whether it has booted and its power has not been cut since. */
+  /** Whether this process has booted it and not cut its power since. */
   readonly ready: boolean;
   /** Resolves when its daemons run and ssh gets through. */
   boot(): Promise<void>;
@@ -60,6 +51,7 @@ export function makeLb(plan: LbPlan, machine: Machine, link: SshLink): LabLb {
     },
     boot,
     kill,
+    running: () => machine.running(),
     exec: (command, options) => link.exec(command, options),
   };
 }

@@ -2,6 +2,7 @@
  * The lab's router: FRR's zebra and ospfd (and bfdd) with files and sockets of their own, ECMP by address and port.
  * All of its configuration is the lab's.
  */
+import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Ran } from '../src/remote/program.ts';
@@ -11,6 +12,8 @@ import { ospfKeyId, routerAddress, type Topology, uplinkNet, wsNet } from './top
 
 export interface Router {
   exec(argv: readonly string[], options?: CellRunOptions): Promise<Ran>;
+  /** Starts a program that ends with this process, at the latest. */
+  spawn(argv: readonly string[], stdio: StdioOptions): ChildProcess;
   /** A command of its vtysh, and the answer; throws where vtysh fails. */
   vtysh(command: string): Promise<string>;
   /** Addresses of the LBs that its forwarding table sends packets for the VIP to, sorted; none where it has no route. */
@@ -28,9 +31,9 @@ const sysctls = [
 ];
 
 /** Resolves when its daemons run. */
-export async function startRouter(cell: Cell, folder: string, topology: Topology): Promise<Router> {
+export async function startRouter(cell: Cell, folder: string, topology: Topology): Promise<void> {
   const own = join(folder, 'router');
-  const logFile = join(own, 'frr.log');
+  const logFile = logIn(own);
   await cell.must('router', ['install', '-d', '-o', 'frr', '-g', 'frr', '-m', '0755', own]);
   await cell.must('router', ['sysctl', '-qw', ...sysctls]);
   await writeFile(join(own, 'zebra.conf'), `hostname router\nlog file ${logFile}\n`);
@@ -39,12 +42,22 @@ export async function startRouter(cell: Cell, folder: string, topology: Topology
   for (const daemon of ['zebra', ...(topology.bfd ? ['bfdd'] : []), 'ospfd']) {
     await cell.must('router', [join(frrFolder, daemon), ...daemonArguments(own, daemon)]);
   }
+}
+
+/** The router of a lab in that folder, whether its daemons run or not. */
+export function routerOf(cell: Cell, folder: string): Router {
+  const own = join(folder, 'router');
   return {
     exec: (argv, options) => cell.run('router', argv, options),
+    spawn: (argv, stdio) => cell.spawn('router', argv, stdio),
     vtysh: (command) => cell.must('router', ['vtysh', '--vty_socket', own, '-c', command]),
     routesTo: (vip) => routesTo(cell, vip),
-    logFile,
+    logFile: logIn(own),
   };
+}
+
+function logIn(own: string): string {
+  return join(own, 'frr.log');
 }
 
 function daemonArguments(own: string, daemon: string): string[] {

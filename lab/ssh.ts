@@ -17,8 +17,10 @@ import { waitFor } from './wait.ts';
 export interface SshFiles {
   /** For `ssh -F`, from this machine's own network. */
   readonly configFile: string;
-  /** The client's public key. */
-  readonly publicKey: string;
+  /** The same for a process of the cell that has this machine's network. */
+  readonly configFileBeside: string;
+  /** The client's key; the public one is beside it. */
+  readonly clientKey: string;
   /** Private host keys, by the LB's name. */
   readonly hostKeys: ReadonlyMap<string, string>;
 }
@@ -35,25 +37,36 @@ export type ExecOptions = Omit<ProgramOptions, 'env' | 'kill'>;
 
 const environment = { PATH: programPath, HOME: '/root', LANG: 'C.UTF-8' };
 
+/** Where they lie, made or not. */
+export function sshFilesIn(folder: string, lbs: readonly LbPlan[]): SshFiles {
+  return {
+    configFile: join(folder, 'ssh_config'),
+    configFileBeside: join(folder, 'ssh_config.beside'),
+    clientKey: join(folder, 'id_ed25519'),
+    hostKeys: new Map(lbs.map(({ name }) => [name, join(folder, `${name}.key`)])),
+  };
+}
+
 export async function makeSshFiles(cell: Cell, folder: string, lbs: readonly LbPlan[]): Promise<SshFiles> {
   await mkdir(folder, { mode: 0o700 });
-  const client = join(folder, 'id_ed25519');
-  const hostKeys = new Map(lbs.map(({ name }) => [name, join(folder, `${name}.key`)]));
-  await Promise.all([client, ...hostKeys.values()].map((file) => makeKey(cell, file)));
+  const files = sshFilesIn(folder, lbs);
+  const { hostKeys, clientKey } = files;
+  await Promise.all([clientKey, ...hostKeys.values()].map((file) => makeKey(cell, file)));
   const known = await Promise.all(
     lbs.map(async ({ name }) => `${name} ${await publicPart(hostKeys.get(name) ?? '')}\n`),
   );
   await writeFile(join(folder, 'known_hosts'), known.join(''));
-  const configFile = join(folder, 'ssh_config');
-  await writeFile(configFile, sshConfig(cell, folder, lbs));
-  return { configFile, publicKey: await publicPart(client), hostKeys };
+  await writeFile(files.configFile, sshConfig(cell.networkFile('manager'), folder, lbs));
+  await writeFile(files.configFileBeside, sshConfig(cell.networkPath('manager'), folder, lbs));
+  return files;
 }
 
 async function makeKey(cell: Cell, file: string): Promise<void> {
   await cell.must('fabric', ['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'weir-lab', '-f', file]);
 }
 
-async function publicPart(file: string): Promise<string> {
+/** Type and key, without the comment. */
+export async function publicPart(file: string): Promise<string> {
   const [type, text] = (await readFile(`${file}.pub`, 'utf8')).split(' ');
   return `${type} ${text}`;
 }
@@ -63,7 +76,7 @@ async function publicPart(file: string): Promise<string> {
  * ssh's ConnectTimeout does not count that time, hence -w. The key exchange is a quick one: OpenSSH 9's default,
  * sntrup761x25519, takes most of the time of a cold session with a guest.
  */
-function sshConfig(cell: Cell, folder: string, lbs: readonly LbPlan[]): string {
+function sshConfig(manager: string, folder: string, lbs: readonly LbPlan[]): string {
   const hosts = lbs.map(({ name, management }) => `Host ${name}\n  HostName ${management}\n  HostKeyAlias ${name}\n`);
   return `${hosts.join('')}Host *
   User root
@@ -77,7 +90,7 @@ function sshConfig(cell: Cell, folder: string, lbs: readonly LbPlan[]): string {
   UserKnownHostsFile ${folder}/known_hosts
   GlobalKnownHostsFile none
   ProxyUseFdpass yes
-  ProxyCommand nsenter --net=${cell.networkFile('manager')} nc.openbsd -F -w 10 %h %p
+  ProxyCommand nsenter --net=${manager} nc.openbsd -F -w 10 %h %p
 `;
 }
 
@@ -116,6 +129,7 @@ export function linkTo(name: string, { configFile }: SshFiles): SshLink {
     });
     const ended = new AbortController();
     child.once('close', () => ended.abort(new WeirError('remote', `ssh to ${name} ended`)));
+    child.unref();
     master = child;
     await waitFor(`an answer of ${name}`, () => existsSync(socket), { timeoutMs: 30_000, signal: ended.signal });
   }

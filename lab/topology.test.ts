@@ -22,9 +22,9 @@ describe('the document of a lab', () => {
 });
 
 test('no two machines of the largest lab share an address, a name, a tap or a MAC address', () => {
-  const { lbs, wss, networks, vip } = planTopology({ lbs: MAX_LBS, wss: MAX_WSS });
+  const { lbs, wss, networks, vips } = planTopology({ lbs: MAX_LBS, wss: MAX_WSS });
   const addresses = [
-    vip,
+    ...vips.map((vip) => vip.address),
     ...lbs.flatMap((lb) => [lb.address, lb.management, ...lb.lips]),
     ...wss.map((ws) => ws.address),
   ];

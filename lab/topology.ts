@@ -24,6 +24,8 @@ export interface TopologyOptions {
   readonly dead?: number;
   /** MD5 key of OSPF, at most 16 characters; default: no authentication. */
   readonly ospfKey?: string;
+  /** How the document announces VIPs; default: as Weir does if nothing is said. */
+  readonly announce?: 'network' | 'redistribute';
   /** BFD beside OSPF: on the router, and its daemon on the LBs. Default: none. */
   readonly bfd?: boolean;
 }
@@ -47,13 +49,21 @@ export interface WsPlan {
   readonly network: string;
 }
 
+export interface VipPlan {
+  readonly address: string;
+  readonly ports: readonly number[];
+  /** Seconds a client keeps its WS; 0: it does not. */
+  readonly persistence: number;
+}
+
 export interface Topology {
   readonly lbs: readonly LbPlan[];
   readonly wss: readonly WsPlan[];
   /** All networks of the lab, `fabric` first: it holds the bridges. */
   readonly networks: readonly string[];
-  readonly vip: string;
-  readonly ospf: Required<Pick<Ospf, 'hello' | 'dead'>> & Pick<Ospf, 'key'>;
+  readonly vips: readonly VipPlan[];
+  /** As the document has it. */
+  readonly ospf: Ospf & Required<Pick<Ospf, 'hello' | 'dead'>>;
   readonly bfd: boolean;
 }
 
@@ -69,14 +79,23 @@ export const clientAddresses: readonly string[] = Array.from({ length: 64 }, (_,
 export const ospfKeyId = 8;
 
 export function planTopology(options: TopologyOptions = {}): Topology {
-  const { lbs = 2, wss = 3, hello = 1, dead = 4, ospfKey, bfd = false } = options;
+  const { lbs = 2, wss = 3, hello = 1, dead = 4, ospfKey, bfd = false, announce } = options;
   const webServers = countTo(wss).map(planWs);
   return {
     lbs: countTo(lbs).map(planLb),
     wss: webServers,
     networks: ['fabric', 'router', 'client', 'manager', ...webServers.map(({ network }) => network)],
-    vip: '10.50.0.1',
-    ospf: { hello, dead, ...(ospfKey === undefined ? {} : { key: ospfKey }) },
+    vips: [
+      { address: '10.50.0.1', ports: [80, 443], persistence: 0 },
+      { address: '10.50.0.2', ports: [80], persistence: 50 },
+    ],
+    ospf: {
+      hello,
+      dead,
+      ...(ospfKey === undefined ? {} : { key: ospfKey }),
+      ...(announce === undefined ? {} : { announce }),
+      ...(bfd ? { bfd } : {}),
+    },
     bfd,
   };
 }
@@ -100,7 +119,7 @@ function planWs(number: number): WsPlan {
   return { name: `ws${number}.lab`, address: `10.30.0.${10 + number}`, network: `ws${number}` };
 }
 
-/** The document of the lab's cluster: one VIP with port 80, all LBs, all WSs, quick checks and timers. */
+/** The document of the lab's cluster: all VIPs with all WSs, all LBs, quick checks and timers. */
 export function clusterOf(topology: Topology): Cluster {
   return {
     name: 'lab',
@@ -112,7 +131,7 @@ export function clusterOf(topology: Topology): Cluster {
     ospf: topology.ospf,
     check: { interval: 1, timeout: 1, retry: 1 },
     lbinfos: topology.lbs.map(documentLb),
-    vip2ws: [documentVip(topology)],
+    vip2ws: topology.vips.map((vip) => documentVip(vip, topology.wss)),
   };
 }
 
@@ -128,12 +147,12 @@ function documentLb({ name, address, lips }: LbPlan): Lb {
   };
 }
 
-function documentVip({ vip, wss }: Topology): Vip {
+function documentVip({ address: vip, ports, persistence }: VipPlan, wss: readonly WsPlan[]): Vip {
   return {
     vip,
     wstype: 'web',
     wss: wss.map(({ name }) => name),
-    ports: [{ sport: 80, dport: 80, synproxy: 0, persistence_timeout: 0 }],
+    ports: ports.map((port) => ({ sport: port, dport: port, synproxy: 0, persistence_timeout: persistence })),
     wsattrs: Object.fromEntries(wss.map(({ name, address }) => [name, { address }])),
   };
 }

@@ -1,5 +1,5 @@
 /** The lab's WSs: one nginx each, in a network of its own whose default route is the router, never an LB. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WeirError } from '../src/domain/errors.ts';
 import type { Ran } from '../src/remote/program.ts';
@@ -8,7 +8,8 @@ import type { WsPlan } from './topology.ts';
 
 /**
  * Answers `/` with JSON `{"ws": NAME, "source": ADDRESS}` and `/http_check/index.html` with `ok`, on port 80 by HTTP
- * and on 443 by HTTPS.
+ * and on 443 by HTTPS. `/slow/SECONDS` is a download that lasts about so long, one of `slowSeconds`; `/slow` is the
+ * longest. Their answers tell the WS's name as `X-Ws`.
  */
 export interface Ws {
   readonly name: string;
@@ -21,12 +22,33 @@ export interface Ws {
   unblock(port: number): Promise<void>;
 }
 
+/** Bytes per second of a slow download; nginx gives the bytes of its first second at once. */
+const slowRate = 20_000;
+const slowSeconds = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600] as const;
+const longest = slowSeconds[slowSeconds.length - 1];
+
 /** Starts them all; resolves when they listen. */
-export async function startWss(cell: Cell, folder: string, plans: readonly WsPlan[]): Promise<Ws[]> {
+export async function startWss(cell: Cell, folder: string, plans: readonly WsPlan[]): Promise<void> {
   const tls = join(folder, 'tls');
   await mkdir(tls);
   await makeCertificate(cell, tls);
-  return Promise.all(plans.map((plan) => startWs(cell, join(folder, plan.network), { plan, tls })));
+  const slow = join(folder, 'slow');
+  await makeSlowPages(slow);
+  await Promise.all(plans.map((plan) => startWs(cell, join(folder, plan.network), { plan, tls, slow })));
+}
+
+/** Sparse ones. nginx reads them as www-data. */
+async function makeSlowPages(slow: string): Promise<void> {
+  await mkdir(slow);
+  await chmod(slow, 0o755);
+  await Promise.all(
+    slowSeconds.map(async (seconds) => {
+      const file = join(slow, String(seconds));
+      await writeFile(file, '');
+      await truncate(file, slowRate * (seconds + 1));
+      await chmod(file, 0o644);
+    }),
+  );
 }
 
 async function makeCertificate(cell: Cell, tls: string): Promise<void> {
@@ -35,12 +57,23 @@ async function makeCertificate(cell: Cell, tls: string): Promise<void> {
   await cell.must('fabric', ['openssl', 'req', '-x509', ...key, ...certificate]);
 }
 
-async function startWs(cell: Cell, own: string, { plan, tls }: { plan: WsPlan; tls: string }): Promise<Ws> {
+/** What a WS is made of; `tls` and `slow` are folders that all share. */
+interface Makings {
+  readonly plan: WsPlan;
+  readonly tls: string;
+  readonly slow: string;
+}
+
+async function startWs(cell: Cell, own: string, makings: Makings): Promise<void> {
+  const { plan } = makings;
   await mkdir(own);
   const file = join(own, 'nginx.conf');
-  await writeFile(file, nginxConfiguration(own, plan, tls));
+  await writeFile(file, nginxConfiguration(own, makings));
   await cell.must(plan.network, ['nginx', '-c', file, '-e', join(own, 'error.log')]);
+}
 
+/** A WS of a lab in that folder, whether it runs or not. */
+export function wsOf(cell: Cell, folder: string, plan: WsPlan): Ws {
   async function rule(action: '-A' | '-D' | '-C', port: number): Promise<Ran> {
     const match = ['-p', 'tcp', '--dport', String(port), '-j', 'REJECT', '--reject-with', 'tcp-reset'];
     return cell.run(plan.network, ['iptables', '-w', action, 'INPUT', ...match]);
@@ -55,14 +88,14 @@ async function startWs(cell: Cell, own: string, { plan, tls }: { plan: WsPlan; t
   return {
     name: plan.name,
     address: plan.address,
-    accessLog: join(own, 'access.log'),
+    accessLog: join(folder, plan.network, 'access.log'),
     exec: (argv, options) => cell.run(plan.network, argv, options),
     block: (port) => setBlocked(port, true),
     unblock: (port) => setBlocked(port, false),
   };
 }
 
-function nginxConfiguration(own: string, { name }: WsPlan, tls: string): string {
+function nginxConfiguration(own: string, { plan: { name }, tls, slow }: Makings): string {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   return `user www-data;
 worker_processes 1;
@@ -80,6 +113,8 @@ http {
   access_log ${join(own, 'access.log')} lab if=$asked;
 ${temporary.map((kind) => `  ${kind}_temp_path ${join(own, kind)};`).join('\n')}
   keepalive_requests 1000000;
+  keepalive_timeout 1h;
+  keepalive_time 1d;
   default_type text/plain;
   ssl_certificate ${join(tls, 'certificate.pem')};
   ssl_certificate_key ${join(tls, 'key.pem')};
@@ -92,6 +127,16 @@ ${temporary.map((kind) => `  ${kind}_temp_path ${join(own, kind)};`).join('\n')}
     }
     location = /http_check/index.html {
       return 200 "ok\\n";
+    }
+    location = /slow {
+      alias ${join(slow, String(longest))};
+      limit_rate ${slowRate};
+      add_header X-Ws ${name};
+    }
+    location /slow/ {
+      alias ${slow}/;
+      limit_rate ${slowRate};
+      add_header X-Ws ${name};
     }
     location / {
       return 404 "no such page\\n";

@@ -4,15 +4,15 @@ import { join } from 'node:path';
 import { build, ensureInstalled, root } from './lib.mjs';
 
 ensureInstalled();
-if (newest(join(root, 'src')) > builtAt()) {
+if (Math.max(...['src', 'lab'].map((folder) => newest(join(root, folder)))) > builtAt()) {
   console.log('building');
   build();
 }
-const { main } = await import(new URL('../dist/main.js', import.meta.url).href);
+const { main } = await import(new URL('../dist/src/main.js', import.meta.url).href);
 await main(['serve', ...process.argv.slice(2)]);
 
 function builtAt() {
-  const main = join(root, 'dist', 'main.js');
+  const main = join(root, 'dist', 'src', 'main.js');
   return existsSync(main) ? statSync(main).mtimeMs : 0;
 }
 

@@ -3,12 +3,12 @@
  * something to publish to. Part of the wiring; nothing else imports it.
  */
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { createClient } from './client/client.ts';
 import { readClusters } from './domain/edge/read.ts';
 import type { Cluster } from './domain/edge/model.ts';
 import { refuse, WeirError } from './domain/errors.ts';
 import { openTestHosts, whyNoTestHosts } from './remote/test-hosts.ts';
+import { projectFile } from './project.ts';
 import type { Settings } from './settings.ts';
 
 export interface Demo {
@@ -21,7 +21,7 @@ export interface Demo {
 }
 
 function example(name: string): string {
-  return fileURLToPath(new URL(`../examples/${name}`, import.meta.url));
+  return projectFile(`examples/${name}`);
 }
 
 export async function startDemo(settings: Settings): Promise<Demo> {

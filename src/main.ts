@@ -4,6 +4,7 @@
  * asked for, so that a command is quick.
  */
 import { existsSync } from 'node:fs';
+import { labCommands } from '../lab/edge/commands.ts';
 import type { Command } from './cli/command.ts';
 import { runCli } from './cli/program.ts';
 import type { Demo } from './demo.ts';
@@ -85,7 +86,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   });
   const { env, stdout, stderr } = process;
   try {
-    process.exitCode = await runCli(argv, { version, extra: [serve], env, stdout, stderr });
+    process.exitCode = await runCli(argv, { version, extra: [serve, ...labCommands], env, stdout, stderr });
   } catch (thrown) {
     stderr.write(`error: ${messageOf(thrown)}\n`);
     process.exitCode = 1;

@@ -1,6 +1,5 @@
 /** The version of this package. */
 import { readFileSync } from 'node:fs';
+import { projectFile } from './project.ts';
 
-const file = new URL('../package.json', import.meta.url);
-
-export const version = (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+export const version = (JSON.parse(readFileSync(projectFile('package.json'), 'utf8')) as { version: string }).version;

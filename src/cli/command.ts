@@ -30,7 +30,7 @@ export interface Output {
   table?: { columns: readonly string[]; rows: readonly (readonly unknown[])[] };
   /** For -o table: text instead of a table. */
   text?: string;
-  exit?: 0 | 1 | 3;
+  exit?: number;
 }
 
 export interface Command {

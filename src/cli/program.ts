@@ -129,6 +129,7 @@ const groups: Record<string, string> = {
   ws: 'Add, change, drain and remove WSs',
   port: 'Add, change and remove ports',
   wstype: 'Ask which machines a wstype has',
+  lab: 'A real edge on this machine: LBs, router, WSs, a client, and Weir',
 };
 
 function optionOf(option: CommandOption): Option {

@@ -1,0 +1,240 @@
+/** `weir lab` as an operator uses it: the built command line, on a folder of its own. */
+import { execFile, spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join, resolve } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { LabView } from '../lab/edge/describe.ts';
+import { whyNoLab } from '../lab/lab.ts';
+import { createClient } from '../src/client/client.ts';
+import type { ClusterStatusView } from '../src/contract/status.ts';
+
+const reason = whyNoLab();
+if (reason !== undefined) console.warn(`left out: weir lab: ${reason}`);
+
+const weirFile = resolve(import.meta.dirname, '../bin/weir');
+const minute = 60_000;
+
+describe.skipIf(reason !== undefined)(
+  `weir lab${reason ? ` (left out: ${reason})` : ''}`,
+  { timeout: 3 * minute },
+  () => {
+    let folder: string;
+    let view: LabView;
+
+    beforeAll(async () => {
+      folder = await mkdtemp('/tmp/weir-lab-test-');
+      await chmod(folder, 0o755);
+    });
+    afterAll(async () => {
+      await weir('down');
+      await rm(folder, { recursive: true, force: true });
+    }, minute);
+
+    function weir(...words: string[]): Promise<{ code: number; out: string; err: string }> {
+      return new Promise((done) => {
+        execFile(process.execPath, [weirFile, 'lab', ...words], { env: environment() }, (error, out, err) =>
+          done({ code: error === null ? 0 : Number(error.code), out, err }),
+        );
+      });
+    }
+    const environment = () => ({ ...process.env, WEIR_LAB: folder });
+
+    async function status(): Promise<LabView> {
+      const { code, out, err } = await weir('status', '-o', 'json');
+      expect(code, err).toBe(0);
+      return JSON.parse(out) as LabView;
+    }
+
+    test('says that none is up, and takes none down', async () => {
+      expect(await weir('status')).toMatchObject({ code: 1, err: expect.stringContaining('weir lab up') as string });
+      expect(await weir('run', '--', 'true')).toMatchObject({ code: 1 });
+      expect(await weir('down')).toMatchObject({ code: 0, out: 'no lab was up\n' });
+    });
+
+    test('refuses counts that no lab has, and leaves nothing', async () => {
+      for (const flags of [
+        ['--lbs', '9'],
+        ['--wss', '0'],
+        ['--lbs', 'two'],
+        ['--wss', '1000000'],
+        ['--speed', '3'],
+      ]) {
+        expect(await weir('up', ...flags), flags.join(' ')).toMatchObject({ code: 2, out: '' });
+      }
+      expect(leftOf(folder)).toEqual([]);
+    });
+
+    test('leaves nothing where it is killed on the way, wherever that is', async () => {
+      const before = interfaces();
+      for (const ms of [300, 1500, 4000, 9000]) {
+        const child = spawn(process.execPath, [weirFile, 'lab', 'up', '--lbs', '1', '--wss', '1'], {
+          env: environment(),
+          stdio: 'ignore',
+        });
+        await pause(ms);
+        child.kill('SIGKILL');
+        expect(await weir('down')).toMatchObject({ code: 0, err: '' });
+        expect(leftOf(folder), `killed after ${ms} ms`).toEqual([]);
+      }
+      expect(interfaces()).toEqual(before);
+    });
+
+    test('comes up published and activated, and answers requests from the client', async () => {
+      const made = await weir('up', '--lbs', '2', '--wss', '2', '--listen', `127.0.0.1:${await freePort()}`);
+      expect(made, made.err).toMatchObject({ code: 0 });
+      expect(made.err).toContain('requests are answered');
+      view = await status();
+      expect(view).toMatchObject({
+        lbs: ['lb1.lab', 'lb2.lab'],
+        wss: ['ws1.lab', 'ws2.lab'],
+        vips: ['10.50.0.1', '10.50.0.2'],
+        routes: { '10.50.0.1': ['lb1.lab', 'lb2.lab'], '10.50.0.2': ['lb1.lab', 'lb2.lab'] },
+        off: [],
+        weir: 'up',
+      });
+      for (const word of [view.token, view.url, '10.50.0.1', 'weir lab run', 'Three things to try']) {
+        expect(made.out).toContain(word);
+      }
+      for (const line of made.out.split('\n')) expect(line.length, line).toBeLessThanOrEqual(120);
+      const asked = await weir('run', '--', 'curl', '-sS', '-m', '5', 'http://10.50.0.1/');
+      expect(asked, asked.err).toMatchObject({ code: 0 });
+      const { ws, source } = JSON.parse(asked.out) as { ws: string; source: string };
+      expect(view.wss).toContain(ws);
+      expect(Object.values(view.addresses.lips).flat()).toContain(source);
+    });
+
+    test('has nothing on an LB but what Weir published there, as its status tells', async () => {
+      const client = createClient(view);
+      const { data } = await client.call<ClusterStatusView>('/clusters/lab/status');
+      expect(data.lbs.map((row) => row.deviations?.items)).toEqual([[], []]);
+      expect(data.lbs.map((row) => row.state)).toEqual(['ok', 'ok']);
+    });
+
+    test('is up already where it is brought up again, and another one is refused', async () => {
+      const again = await weir('up');
+      expect(again, again.err).toMatchObject({ code: 0, err: expect.stringContaining('up already') as string });
+      expect(again.out).toContain(view.token);
+      expect(await weir('up', '--lbs', '3')).toMatchObject({
+        code: 1,
+        err: expect.stringContaining('weir lab down') as string,
+      });
+      expect((await status()).directory).toBe(view.directory);
+    });
+
+    test('runs a command in the client, with its words, folder, input and exit code', async () => {
+      expect(await weir('run', '--', 'sh', '-c', 'pwd; printf "%s|" "$@"; exit 7', 'sh', 'a b', '$HOME')).toMatchObject(
+        {
+          code: 7,
+          out: `${process.cwd()}\na b|$HOME|`,
+        },
+      );
+      expect((await weir('run', '--', 'ip', '-br', 'addr', 'show', 'dev', 'eth0')).out).toContain('10.10.0.2/24');
+      expect(await weir('run', '--', 'sh', '-c', 'kill -TERM $$')).toMatchObject({ code: 143 });
+      expect(await weir('run', '--', 'no-such-program')).toMatchObject({ code: 127 });
+    });
+
+    test('cuts the power of an LB and boots it again, and the router sees both', async () => {
+      expect(await weir('kill', 'lb9')).toMatchObject({ code: 1, err: expect.stringContaining('lb1.lab') as string });
+      expect(await weir('kill', 'lb1')).toMatchObject({ code: 0, out: 'lb1.lab: power cut\n' });
+      expect(await weir('kill', 'lb1.lab')).toMatchObject({ code: 0, out: 'lb1.lab has no power already\n' });
+      expect((await status()).off).toEqual(['lb1.lab']);
+      await until(async () => (await status()).routes['10.50.0.1']?.join() === 'lb2.lab');
+      expect(await weir('start', 'lb1')).toMatchObject({ code: 0, out: 'lb1.lab has booted\n' });
+      expect(await weir('start', 'lb1')).toMatchObject({ code: 0, out: 'lb1.lab runs already\n' });
+      await until(async () => (await status()).routes['10.50.0.1']?.join() === 'lb1.lab,lb2.lab');
+    });
+
+    test('goes on without Weir, which is started again with all that it had', async () => {
+      const pid = serving(view.directory)[0];
+      process.kill(Number(pid), 'SIGKILL');
+      await until(async () => (await status()).weir === 'down');
+      expect((await weir('run', '--', 'curl', '-sS', '-m', '5', 'http://10.50.0.1/')).code).toBe(0);
+      expect(await weir('up')).toMatchObject({ code: 0 });
+      expect(await status()).toMatchObject({ weir: 'up', url: view.url, token: view.token });
+      const { data } = await createClient(view).call<ClusterStatusView>('/clusters/lab/status');
+      expect(data.lbs.map((row) => row.state)).toEqual(['ok', 'ok']);
+    });
+
+    test('refuses two commands that change it at once', async () => {
+      const [one, other] = await Promise.all([weir('kill', 'lb2'), weir('down')]);
+      // they wait for one another for some seconds
+      expect([one.code, other.code]).toContain(0);
+      expect(await weir('down')).toMatchObject({ code: 0 });
+    });
+
+    test('leaves no process, mount, network or interface when it is down', async () => {
+      expect(leftOf(folder)).toEqual([]);
+      expect(serving(view.directory)).toEqual([]);
+      await expect(fetch(`${view.url}/healthz`)).rejects.toThrow();
+      expect(await weir('status')).toMatchObject({ code: 1 });
+    });
+  },
+);
+
+function freePort(): Promise<number> {
+  return new Promise((done) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => done(typeof address === 'object' && address ? address.port : 0));
+    });
+  });
+}
+
+async function until(probe: () => Promise<boolean>): Promise<void> {
+  const end = Date.now() + minute;
+  while (!(await probe())) {
+    if (Date.now() > end) throw new Error('it did not come to that within a minute');
+    await pause(100);
+  }
+}
+
+function interfaces(): string[] {
+  return readdirSync('/sys/class/net').sort();
+}
+
+/** Its Weir. */
+function serving(directory: string): string[] {
+  return processes().filter(
+    (pid) => commandLine(pid).startsWith(process.execPath) && commandLine(pid).includes(directory),
+  );
+}
+
+/** Whatever of labs below that folder is there: processes, mounts, folders. */
+function leftOf(folder: string): string[] {
+  const named = processes().filter((pid) => commandLine(pid).includes(`${folder}/`) && pid !== String(process.pid));
+  const spaces = new Set(named.map((pid) => link(pid, 'mnt')).filter((space) => space !== link('self', 'mnt')));
+  const inside = processes().filter((pid) => spaces.has(link(pid, 'mnt')) && link(pid, 'mnt') !== '');
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes(folder));
+  const folders = existsSync(folder) ? readdirSync(folder).filter((name) => name !== 'lock') : [];
+  return [
+    ...named.map(commandLine),
+    ...inside.map(commandLine),
+    ...mounts,
+    ...folders.map((name) => join(folder, name)),
+  ];
+}
+
+function processes(): string[] {
+  return readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+}
+
+function link(pid: string, space: string): string {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/${space}`);
+  } catch {
+    return '';
+  }
+}
+
+function commandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+  } catch {
+    return '';
+  }
+}

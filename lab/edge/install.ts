@@ -1,0 +1,58 @@
+/** Debian's packages for a lab, on the machine that asks for one. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { WeirError } from '../../src/domain/errors.ts';
+import { forgetWhyNoLab, missingPackages, whyNoLab } from '../needs.ts';
+
+/** Throws, with the reason and what to do, where no lab can be brought up here. */
+export function requireLab({ install, tell }: { install: boolean; tell: (line: string) => void }): void {
+  const missing = process.geteuid?.() === 0 ? missingPackages() : [];
+  if (install && missing.length > 0) {
+    tell(`installing ${missing.join(', ')}`);
+    installPackages(missing);
+    forgetWhyNoLab();
+  }
+  const reason = whyNoLab();
+  if (reason === undefined) return;
+  const helped = missing.length > 0 && !install;
+  throw new WeirError('unavailable', reason, helped ? { hint: 'weir lab up --install installs what is missing' } : {});
+}
+
+function installPackages(names: readonly string[]): void {
+  if (!existsSync('/usr/bin/apt-get')) {
+    throw new WeirError('unavailable', `There is no apt-get here to install ${names.join(', ')}`, {
+      hint: 'install the programs in the way of this machine',
+    });
+  }
+  withoutServices(() => {
+    aptGet(['update', '-qq']);
+    aptGet(['install', '-y', '-qq', '--no-install-recommends', '-o', 'Dpkg::Use-Pty=0', ...names]);
+  });
+}
+
+const installTimeoutMs = 600_000;
+
+function aptGet(words: readonly string[]): void {
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  const { status, error, stderr } = spawnSync('apt-get', words, {
+    env,
+    stdio: ['ignore', 'ignore', 'pipe'],
+    encoding: 'utf8',
+    timeout: installTimeoutMs,
+  });
+  if (status === 0) return;
+  const said = error?.message ?? stderr.trim().split('\n').slice(-10).join('\n');
+  throw new WeirError('failed', `apt-get ${words[0]} failed: ${said}`, { hint: 'install the packages by hand' });
+}
+
+/** The packages' daemons are not started on this machine: the lab starts its own (policy-rc.d of Debian's invoke-rc.d). */
+function withoutServices(work: () => void): void {
+  const policy = '/usr/sbin/policy-rc.d';
+  const ours = !existsSync(policy);
+  if (ours) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  try {
+    work();
+  } finally {
+    if (ours) rmSync(policy);
+  }
+}
