@@ -1,7 +1,7 @@
 /** `weir lab` as an operator uses it: the built command line, on a folder of its own. */
 import { execFile, spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -10,6 +10,7 @@ import type { LabView } from '../lab/edge/describe.ts';
 import { whyNoLab } from '../lab/lab.ts';
 import { createClient } from '../src/client/client.ts';
 import type { ClusterStatusView } from '../src/contract/status.ts';
+import { makeLabFolder } from './testing/lab-edge.ts';
 
 const reason = whyNoLab();
 if (reason !== undefined) console.warn(`left out: weir lab: ${reason}`);
@@ -25,8 +26,7 @@ describe.skipIf(reason !== undefined)(
     let view: LabView;
 
     beforeAll(async () => {
-      folder = await mkdtemp('/tmp/weir-lab-test-');
-      await chmod(folder, 0o755);
+      folder = await makeLabFolder();
     });
     afterAll(async () => {
       await weir('down');

@@ -36,7 +36,7 @@ const packages = {
   curl: 'curl',
 } as const;
 
-const guestPackages = { 'linux.uml': 'user-mode-linux' } as const;
+const guestPackages = { 'linux.uml': 'user-mode-linux', taskset: 'util-linux' } as const;
 
 /** Where programs are looked for, on every machine of the lab. */
 export const programPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';

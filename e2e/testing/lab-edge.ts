@@ -3,10 +3,11 @@
  * and a watch of its router's routes. What a scenario measured is collected for a table.
  */
 import { execFile } from 'node:child_process';
-import { appendFileSync } from 'node:fs';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { appendFileSync, existsSync } from 'node:fs';
+import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { takeDown } from '../../lab/edge/edge.ts';
 import { type Lab, type LabLb, takeUpLab } from '../../lab/lab.ts';
 import { lossOf, type Probe, startProbe, type Window } from '../../lab/probe/probe.ts';
 import { type RouteWatch, watchRoutes } from '../../lab/probe/routes.ts';
@@ -57,8 +58,7 @@ export interface LabEdgeOptions {
 
 export async function openLabEdge(options: LabEdgeOptions): Promise<LabEdge> {
   const { lbs = 2, wss = 3, bfd = false, targets, rate = 100 } = options;
-  const folder = await mkdtemp('/tmp/weir-lab-test-');
-  await chmod(folder, 0o755);
+  const folder = await makeLabFolder();
   const env: NodeJS.ProcessEnv = { ...process.env, WEIR_LAB: folder };
 
   function run(words: readonly string[]): Promise<Ran> {
@@ -123,6 +123,20 @@ export async function openLabEdge(options: LabEdgeOptions): Promise<LabEdge> {
     await down();
     throw error;
   }
+}
+
+/** A folder for a standing lab; those of tests that were killed are taken down first. */
+export async function makeLabFolder(): Promise<string> {
+  const parent = '/tmp';
+  for (const name of await readdir(parent)) {
+    const [, pid] = /^weir-lab-up-(\d+)-\w+$/.exec(name) ?? [];
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+    await takeDown(join(parent, name));
+    await rm(join(parent, name), { recursive: true, force: true });
+  }
+  const folder = await mkdtemp(join(parent, `weir-lab-up-${process.pid}-`));
+  await chmod(folder, 0o755);
+  return folder;
 }
 
 async function on(lb: LabLb, script: string): Promise<string> {
