@@ -11,6 +11,8 @@ export interface Keepalives {
   open(): number;
   /** Those whose target is gone go to another; the others stay. */
   retarget(): void;
+  /** All go, as clients end them, and come back by new connections. */
+  renew(): void;
   /** Sends no more; what is under way goes on. */
   stop(): void;
 }
@@ -23,6 +25,7 @@ export function startKeepalives(traffic: Traffic, count: number): Keepalives {
     first: Promise.all(all.map(({ first }) => first)),
     open: () => all.filter((one) => one.isOpen()).length,
     retarget: () => all.forEach((one) => one.retarget()),
+    renew: () => all.forEach((one) => one.renew()),
     stop: () => all.forEach((one) => one.stop()),
   };
 }
@@ -101,15 +104,20 @@ function keepConnection(traffic: Traffic, { number, count }: { number: number; c
     firstEnded();
   }
 
+  function renew(): void {
+    if (!connection) return;
+    // What it waited for is left, and not counted.
+    if (connection.waiting) connection.waiting.tally.keepalive.requests -= 1;
+    leave(connection);
+  }
+
   return {
     first,
     isOpen: () => connection !== undefined && connection.answers > 0,
     retarget(): void {
-      if (!connection || traffic.targets().includes(connection.target)) return;
-      // What it waited for is left, and not counted.
-      if (connection.waiting) connection.waiting.tally.keepalive.requests -= 1;
-      leave(connection);
+      if (connection && !traffic.targets().includes(connection.target)) renew();
     },
+    renew,
     stop: () => clearTimeout(timer),
   };
 }

@@ -28,8 +28,11 @@ export interface Probe {
   retarget(targets: readonly string[]): Promise<void>;
   /** Opens broken and stalled ones again; answers how many when each flows, or has failed again. */
   reopenDownloads(): Promise<number>;
-  /** Ends the downloads that come from a WS, as their clients would, and opens others; answers as `reopenDownloads`. */
-  releaseDownloads(ws: string): Promise<number>;
+  /**
+   * Ends the downloads that come from a WS and all keep-alive connections, as their clients would, and opens others;
+   * answers as `reopenDownloads`.
+   */
+  release(ws: string): Promise<number>;
   /** Answers the last window when all has ended. */
   stop(): Promise<Window>;
 }
@@ -46,7 +49,7 @@ export async function startProbe(client: Place, options: ProbeOptions): Promise<
     window: async (name) => windowIn(await controller.ask({ do: 'mark', name })),
     retarget: async (targets) => void (await controller.ask({ do: 'retarget', targets })),
     reopenDownloads: async () => countIn(await controller.ask({ do: 'reopen' })),
-    releaseDownloads: async (ws) => countIn(await controller.ask({ do: 'release', ws })),
+    release: async (ws) => countIn(await controller.ask({ do: 'release', ws })),
     stop: () => (last ??= stop(controller)),
   };
 }

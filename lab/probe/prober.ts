@@ -61,6 +61,7 @@ function run(options: ProberOptions): void {
       case 'reopen':
         return tell({ told: 'reopened', count: await downloads.reopen(), ...id });
       case 'release':
+        keepalives.renew();
         return tell({ told: 'reopened', count: await downloads.release(command.ws), ...id });
       case 'stop':
         return stop(command.id);

@@ -27,7 +27,10 @@ export type Command = { readonly id?: number } & (
   | { /** Ends the present window, which gets that name, and starts the next one. */ do: 'mark'; name: string }
   | { do: 'retarget'; targets: readonly string[] }
   | { /** Opens broken downloads again. */ do: 'reopen' }
-  | { /** Ends downloads from a WS, and opens others instead. */ do: 'release'; ws: string }
+  | {
+      /** Ends downloads from a WS and all keep-alive connections, and opens others instead. */ do: 'release';
+      ws: string;
+    }
   | { /** As `mark`, and ends the prober. The end of standard input is the same. */ do: 'stop' }
 );
 
