@@ -1,7 +1,7 @@
 /** `weir lab` as an operator uses it: the built command line, on a folder of its own. */
 import { execFile, spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -33,14 +33,15 @@ describe.skipIf(reason !== undefined)(
       await rm(folder, { recursive: true, force: true });
     }, minute);
 
-    function weir(...words: string[]): Promise<{ code: number; out: string; err: string }> {
+    function run(program: string, words: readonly string[]): Promise<{ code: number; out: string; err: string }> {
       return new Promise((done) => {
-        execFile(process.execPath, [weirFile, 'lab', ...words], { env: environment() }, (error, out, err) =>
+        execFile(program, words, { env: environment() }, (error, out, err) =>
           done({ code: error === null ? 0 : Number(error.code), out, err }),
         );
       });
     }
-    const environment = () => ({ ...process.env, WEIR_LAB: folder });
+    const weir = (...words: string[]) => run(process.execPath, [weirFile, 'lab', ...words]);
+    const environment = () => ({ ...process.env, WEIR_LAB: folder, APT_LOG: join(folder, 'apt-get.log') });
 
     async function status(): Promise<LabView> {
       const { code, out, err } = await weir('status', '-o', 'json');
@@ -65,6 +66,43 @@ describe.skipIf(reason !== undefined)(
         expect(await weir('up', ...flags), flags.join(' ')).toMatchObject({ code: 2, out: '' });
       }
       expect(leftOf(folder)).toEqual([]);
+    });
+
+    test('is for root, says what is missing, and installs it where it is told to', async () => {
+      const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath, weirFile];
+      for (const words of [['up'], ['status'], ['down'], ['run', '--', 'true']]) {
+        const refused = await run('setpriv', [...nobody, 'lab', ...words]);
+        expect(refused, words.join(' ')).toMatchObject({
+          code: 1,
+          out: '',
+          err: expect.stringContaining('root') as string,
+        });
+      }
+      // ipvsadm is hidden; apt-get is played, and brings it back
+      const aptGet = '#!/bin/sh\necho "$@" >>"$APT_LOG"\ncase $1 in install) umount /usr/sbin/ipvsadm;; esac\n';
+      await writeFile(join(folder, 'apt-get'), aptGet, { mode: 0o755 });
+      const hide = 'mount --bind /dev/null /usr/sbin/ipvsadm && mount --bind "$0" /usr/bin/apt-get && exec "$@"';
+      const without = (...words: string[]) =>
+        run('unshare', [
+          '--mount',
+          'sh',
+          '-c',
+          hide,
+          join(folder, 'apt-get'),
+          process.execPath,
+          weirFile,
+          'lab',
+          ...words,
+        ]);
+      expect(await without('up')).toMatchObject({
+        code: 1,
+        err: expect.stringMatching(/apt-get install ipvsadm\n.*weir lab up --install/s) as string,
+      });
+      const installed = await without('up', '--install', '--lbs', '9');
+      expect(installed, installed.err).toMatchObject({ code: 2, err: expect.stringContaining('1 to 8 LBs') as string });
+      const asked = await readFile(join(folder, 'apt-get.log'), 'utf8');
+      expect(asked).toMatch(/^update .*\ninstall .* ipvsadm\n$/);
+      expect(existsSync('/usr/sbin/policy-rc.d')).toBe(false);
     });
 
     test('leaves nothing where it is killed on the way, wherever that is', async () => {
@@ -158,6 +196,22 @@ describe.skipIf(reason !== undefined)(
       expect(data.lbs.map((row) => row.state)).toEqual(['ok', 'ok']);
     });
 
+    test('tells what requests from the client come to', async () => {
+      const probed = await weir('probe', '--seconds', '3', '--rate', '50');
+      expect(probed, probed.err).toMatchObject({ code: 0, out: '' });
+      expect(probed.err).toMatch(/^\d\d:\d\d:\d\d  0 of 1\d\d failed; p99 \d+ ms .* ws1 \d+ ws2 \d+$/m);
+      const lost = await weir('probe', '--seconds', '1', '--target', '10.50.0.1:81');
+      expect(lost, lost.err).toMatchObject({ code: 1, err: expect.stringContaining('refused') as string });
+      for (const words of [
+        ['--rate', '0'],
+        ['--rate', 'x'],
+        ['--target', 'www.example.org:80'],
+        ['--target', '1'],
+      ]) {
+        expect(await weir('probe', '--seconds', '1', ...words), words.join(' ')).toMatchObject({ code: 2 });
+      }
+    });
+
     test('refuses two commands that change it at once', async () => {
       const [one, other] = await Promise.all([weir('kill', 'lb2'), weir('down')]);
       // they wait for one another for some seconds
@@ -210,7 +264,7 @@ function leftOf(folder: string): string[] {
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .filter((line) => line.includes(folder));
-  const folders = existsSync(folder) ? readdirSync(folder).filter((name) => name !== 'lock') : [];
+  const folders = existsSync(folder) ? readdirSync(folder).filter((name) => /^\d+-/.test(name)) : [];
   return [
     ...named.map(commandLine),
     ...inside.map(commandLine),

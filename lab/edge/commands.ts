@@ -54,6 +54,28 @@ const run: Command = {
   },
 };
 
+const probe: Command = {
+  name: 'lab probe',
+  summary: 'Send requests from the client and tell every two seconds what was lost',
+  options: [
+    { flags: '--target <target...>', help: 'VIP:PORT, by HTTPS where the port is 443; default port 80 of every VIP' },
+    { flags: '--rate <rate>', help: 'new connections per second, up to 1000; default 100' },
+    { flags: '--seconds <seconds>', help: 'how long; default until Ctrl-C' },
+    { flags: '--downloads <count>', help: 'long downloads beside them; default 0' },
+  ],
+  examples: ['weir lab probe', 'weir lab probe --seconds 20 --downloads 30 --target 10.50.0.1:80 10.50.0.1:443'],
+  async run(context) {
+    const { target, ...given } = context.options as { target?: string[] };
+    const wanted = given as Readonly<Record<string, unknown>>;
+    const seconds = count(wanted['seconds'], '--seconds');
+    const numbers = { rate: count(wanted['rate'], '--rate'), downloads: count(wanted['downloads'], '--downloads') };
+    const { lab } = await edge();
+    const { probeFor } = await import('./watch.ts');
+    const failed = await probeFor(lab, { targets: target, seconds, ...numbers }, (line) => context.note(line));
+    return { data: { failed }, text: '', exit: failed > 0 ? 1 : 0 };
+  },
+};
+
 const kill: Command = {
   name: 'lab kill',
   summary: 'Cut the power of an LB of the lab',
@@ -95,7 +117,7 @@ const down: Command = {
   },
 };
 
-export const labCommands: readonly Command[] = [up, status, run, kill, start, down];
+export const labCommands: readonly Command[] = [up, status, run, probe, kill, start, down];
 
 function edgeOptions(given: CommandContext['options']): EdgeOptions {
   return {
@@ -115,7 +137,7 @@ function directory(): string | undefined {
 
 function count(text: unknown, flag: string): number | undefined {
   if (text === undefined) return undefined;
-  if (/^\d{1,3}$/.test(String(text))) return Number(text);
+  if (/^\d{1,4}$/.test(String(text))) return Number(text);
   throw new WeirError('usage', `${flag} ${String(text)} is no count`, { hint: `write e.g. ${flag} 2` });
 }
 

@@ -107,11 +107,12 @@ function weirLines({ url, token, weir, sshConfig }: LabView): string {
 
 function tries({ vips, lbs }: LabView): string {
   const [lb = ''] = lbs;
+  const [short] = lb.split('.');
   return [
-    'Three things to try, after the export above:',
-    `  bin/weir lab run -- curl -s http://${vips[0]}/              # a request, and the WS and LIP that answered it`,
-    `  bin/weir lb drain lab ${lb} && bin/weir lab status     # an LB taken out of ECMP; weir lb undrain lab ${lb}`,
-    `  bin/weir lab kill ${lb}; bin/weir status lab           # one without power; weir lab start ${lb}`,
+    'Three things to try, after the export above, with bin/weir lab probe in another terminal:',
+    `  bin/weir lab run -- curl -s http://${vips[0]}/           # a request: the WS, and the LIP that it saw`,
+    `  bin/weir lb drain lab ${lb}; bin/weir lab status    # taken out of ECMP; back: bin/weir lb undrain lab ${lb}`,
+    `  bin/weir lab kill ${short}; bin/weir status lab            # its power is cut; back: bin/weir lab start ${short}`,
     '',
   ].join('\n');
 }

@@ -239,6 +239,21 @@ describe('long downloads', () => {
     expect((await probe.stop()).downloads).toMatchObject({ running: 2, broken: { reset: 0, stalled: 0 } });
   });
 
+  test('those of a WS, and keep-alive connections, end and come back as clients end them, and nothing broke', async () => {
+    const [slowly, often] = [await serve((socket) => flow(socket)), await serve(tellAlways)];
+    const { probe } = await start({ targets: [slowly.target], downloads: 2, ...slow });
+    expect(await probe.release('other')).toBe(0);
+    expect(await probe.release('slow')).toBe(2);
+    expect(slowly.sockets).toHaveLength(4);
+    expect((await probe.stop()).downloads).toMatchObject({ running: 2, finished: 0, broken: { reset: 0, stalled: 0 } });
+
+    const { probe: other } = await start({ targets: [often.target], keepalives: 2 });
+    await waitFor('their requests', () => often.requests() >= 2);
+    await other.release('slow');
+    await waitFor('their successors', () => often.sockets.length === 4);
+    expect((await other.stop()).keepalive).toMatchObject({ breaks: 0, unopened: 0 });
+  });
+
   test('an answer that is no download is broken', async () => {
     const server = await serve((socket) => socket.once('data', () => socket.write(answer('no such page', 404))));
     const { probe } = await start({ targets: [server.target], downloads: 1, ...slow });
