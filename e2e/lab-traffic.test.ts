@@ -87,6 +87,16 @@ describe.skipIf(reason !== undefined)(
       return failures.filter(({ at, took }) => !moves.some((move) => at - 50 <= move && move <= at + took + 50));
     }
 
+    /**
+     * A VIP is announced as soon as one of its ports is served; where keepalived has just started, the checks of the
+     * others may take a second more.
+     */
+    function expectReturn(window: Window, scenario: string): void {
+      const returned = edge.routes.changes(VIP, window.from)[0]?.at ?? 0;
+      expect(unmoved(window).filter((failure) => failure.at > returned + 3000)).toEqual([]);
+      figures.add(scenario, 'losses end within 3 s of the return of its route', window, last(window, returned));
+    }
+
     /** Shares of the answers, in percent. */
     function shares(counts: Readonly<Record<string, number>>): Record<string, number> {
       const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
@@ -398,8 +408,7 @@ exec /usr/sbin/keepalived "$@"`;
         await lb.boot();
         await routed(VIP, both());
       });
-      expect(unmoved(back)).toEqual([]);
-      figures.add('it boots again', '0 failed, but flows that were open when they were moved', back);
+      expectReturn(back, 'it boots again');
       await waitFor('its status', isWell, waiting);
     });
 
@@ -427,8 +436,7 @@ exec /usr/sbin/keepalived "$@"`;
       expect(killed.failures.filter((failure) => failure.at > at + 4000)).toEqual([]);
       const words = `${last(killed, at)}; route changed after ${seconds(change - at)}`;
       figures.add('keepalived is killed', 'losses end within 4 s', killed, words);
-      expect(unmoved(back)).toEqual([]);
-      figures.add('it is started again', '0 failed, but flows that were open when they were moved', back);
+      expectReturn(back, 'it is started again');
       await waitFor('its status', isWell, waiting);
     });
 
