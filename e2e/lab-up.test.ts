@@ -69,6 +69,7 @@ describe.skipIf(reason !== undefined)(
     });
 
     test('is for root, says what is missing, and installs it where it is told to', async () => {
+      const policy = existsSync('/usr/sbin/policy-rc.d');
       const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath, weirFile];
       for (const words of [['up'], ['status'], ['down'], ['run', '--', 'true']]) {
         const refused = await run('setpriv', [...nobody, 'lab', ...words]);
@@ -102,7 +103,7 @@ describe.skipIf(reason !== undefined)(
       expect(installed, installed.err).toMatchObject({ code: 2, err: expect.stringContaining('1 to 8 LBs') as string });
       const asked = await readFile(join(folder, 'apt-get.log'), 'utf8');
       expect(asked).toMatch(/^update .*\ninstall .* ipvsadm\n$/);
-      expect(existsSync('/usr/sbin/policy-rc.d')).toBe(false);
+      expect(existsSync('/usr/sbin/policy-rc.d')).toBe(policy);
     });
 
     test('leaves nothing where it is killed on the way, wherever that is', async () => {
