@@ -83,6 +83,7 @@ describe.skipIf(noHosts).concurrent(title('activation'), { timeout: 60_000 }, ()
           'raw -A PREROUTING -j WEIR-RAW',
           'raw :WEIR-RAW',
           'raw -A WEIR-RAW -p ospf -j CT --notrack',
+          'raw -A WEIR-RAW -d 10.1.0.0/16 -i eth0 -m addrtype --dst-type UNICAST -j DROP',
         ],
         loaded: release.loads,
         services: ['TCP  0A010001:0050', 'TCP  0A010002:0050', 'TCP  0A010003:0050'],

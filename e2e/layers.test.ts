@@ -22,6 +22,7 @@ const violations = [
   ['src/contract/planted.ts', "import { openState } from '../store/state.ts';"],
   ['src/client/planted.ts', "import { openState } from '../store/state.ts';"],
   ['src/cli/planted.ts', "import { openState } from '../store/state.ts';"],
+  ['src/cli/commands/planted.ts', "import { openLab } from '../../../lab/lab.ts';"],
   ['src/cli/commands/planted.ts', "import { readSettings } from '../../settings.ts';"],
   ['src/api/planted.ts', "import { startServer } from '../server.ts';"],
 ] as const;

@@ -87,7 +87,13 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
   const topology = planTopology(makings);
   await sweepLabs(parent);
   const directory = await makeFolder(parent);
-  const remove = (): void => rmSync(directory, { recursive: true, force: true });
+  const remove = (): void => {
+    try {
+      rmSync(directory, { recursive: true, force: true });
+    } catch {
+      // Its machines still write there; the next lab removes it.
+    }
+  };
   process.once('exit', remove);
   const disown = (): void => void process.off('exit', remove);
   let cell: Cell | undefined;

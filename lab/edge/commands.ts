@@ -24,6 +24,8 @@ const up: Command = {
     const { requireLab } = await import('./install.ts');
     requireLab({ install: context.options['install'] === true, tell: (line) => context.note(line) });
     const { bringUp } = await import('./edge.ts');
+    // What runs ends with this process; an orderly end removes the folder too.
+    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => process.exit(1));
     const started = performance.now();
     const seconds = (): string => ((performance.now() - started) / 1000).toFixed(1);
     const { resumed, ...edge } = await bringUp(options, (line) => context.note(`${seconds().padStart(5)} s  ${line}`));

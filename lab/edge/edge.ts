@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import type { ActivationView, LbJobView, PublicationView } from '../../src/contract/schemas.ts';
 import type { Client } from '../../src/client/client.ts';
 import { WeirError } from '../../src/domain/errors.ts';
-import { type Lab, type LabLb, labsFolder, openLab, takeUpLab, waitFor } from '../lab.ts';
+import { type Lab, type LabLb, type LabMakings, labsFolder, openLab, takeUpLab, waitFor } from '../lab.ts';
 import { sweepLabs } from '../folder.ts';
 import { exclusively } from './lock.ts';
 import { type LabWeir, planWeir, startWeir, stopWeir, type WeirPlan, weirOf, weirRuns } from './weir.ts';
@@ -42,8 +42,9 @@ export async function bringUp(options: EdgeOptions, tell: Tell): Promise<Edge & 
   return exclusively(options.directory ?? labsFolder, async () => {
     const found = await takeUpLab(options.directory);
     if (!found) return { ...(await create(options, tell)), resumed: false };
-    refuseOther(found.lab, options);
-    return { ...(await resume(found.lab, found.more as WeirPlan, tell)), resumed: true };
+    const plan = found.more as WeirPlan;
+    refuseOther({ ...found.lab.makings, ...plan }, options);
+    return { ...(await resume(found.lab, plan, tell)), resumed: true };
   });
 }
 
@@ -84,13 +85,10 @@ function lbNamed(lab: Lab, name: string): LabLb {
   throw new WeirError('not_found', `The lab has no LB ${name}`, { hint: `its LBs are ${names}` });
 }
 
-function refuseOther({ makings }: Lab, wanted: EdgeOptions): void {
-  const is = { lbs: makings.lbs, wss: makings.wss, bfd: makings.bfd ?? false };
-  const differs = (['lbs', 'wss', 'bfd'] as const).some(
-    (name) => wanted[name] !== undefined && wanted[name] !== is[name],
-  );
-  if (!differs) return;
-  const words = `${is.lbs} LBs and ${is.wss} WSs, ${is.bfd ? 'with' : 'without'} BFD`;
+function refuseOther(is: LabMakings & WeirPlan, wanted: EdgeOptions): void {
+  const names = ['lbs', 'wss', 'bfd', 'listen', 'store'] as const;
+  if (names.every((name) => wanted[name] === undefined || wanted[name] === is[name])) return;
+  const words = `${is.lbs} LBs and ${is.wss} WSs, ${is.bfd ? 'with' : 'without'} BFD, Weir on ${is.listen}`;
   throw new WeirError('conflict', `Another lab is up: ${words}`, { hint: 'weir lab down ends it' });
 }
 

@@ -72,7 +72,7 @@ describe('of ipvs', () => {
       const { 'host/iptables': rules = '', 'host/modules': modules = '' } = ipvs({
         cluster: { ...fullIpvsCluster(), ospf },
       });
-      return { rules: rules.match(/^-A WEIR-RAW .*/gm), udp: modules.includes('xt_tcpudp\n') };
+      return { rules: rules.match(/^-A WEIR-RAW .*notrack$/gm), udp: modules.includes('xt_tcpudp\n') };
     };
     const ospf = '-A WEIR-RAW -p ospf -j CT --notrack';
     const of = (net: string) => `-A WEIR-RAW -s ${net} -d ${net} -p udp -m udp --dport 3784 -j CT --notrack`;
@@ -81,6 +81,17 @@ describe('of ipvs', () => {
       udp: true,
     });
     for (const off of [{}, { bfd: false }]) expect(untracked(off)).toEqual({ rules: [ospf], udp: false });
+  });
+
+  test('packets to a VIP that is not here are dropped, on every interface that they may come in by, and not forwarded', () => {
+    const cluster = fullIpvsCluster();
+    const { 'host/iptables': rules = '' } = ipvs({ cluster });
+    const dropped = Array.from(
+      rules.matchAll(/^-A WEIR-RAW -d (\S+) -i (\S+) -m addrtype --dst-type UNICAST -j DROP$/gm),
+    );
+    expect(new Set(dropped.map(([, net]) => net))).toEqual(new Set(cluster.vipnets));
+    expect(new Set(dropped.map(([, , device]) => device))).toEqual(new Set(['em2', 'em3', 'em4']));
+    expect(dropped).toHaveLength(cluster.vipnets.length * 3);
   });
 
   test('only chains of ours are written, and jumped to from none of others', () => {

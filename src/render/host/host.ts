@@ -79,6 +79,7 @@ function modulesFile({ cluster, schedulers }: HostInput): RenderedFile {
     'xt_nat',
     'xt_ipvs',
     'xt_statistic',
+    'xt_addrtype',
     ...(cluster.ospf?.bfd ? ['xt_tcpudp'] : []),
     'xt_CT',
     'dummy',
@@ -88,7 +89,7 @@ function modulesFile({ cluster, schedulers }: HostInput): RenderedFile {
 
 /**
  * Source NAT of connections to WSs, to each LIP in turn, and OSPF and BFD untracked, so that a full table
- * cannot take the neighbours away. A range in one `--to-source` would choose by hash and not spread
+ * cannot take the neighbours away, and stray packets dropped. A range in one `--to-source` would choose by hash and not spread
  * one client. Only chains of ours: those of others jump into them.
  */
 function iptablesFile(input: HostInput): RenderedFile {
@@ -108,8 +109,21 @@ COMMIT
 *raw
 :WEIR-RAW - [0:0]
 -A WEIR-RAW -p ospf -j CT --notrack
-${bfdRules(input).join('')}COMMIT
+${bfdRules(input).join('')}${strayRules(input).join('')}COMMIT
 `,
+  );
+}
+
+/**
+ * Packets to a VIP that is not on this LB: it has just been withdrawn, and the routers do not know yet. Forwarded, they
+ * would come back from the router until their hops are used up, and the client would hear that the VIP is unreachable;
+ * dropped, they are sent again a second later, to another LB. By the interface that they come in by: what the LB itself
+ * sends is not meant.
+ */
+function strayRules({ cluster, lb }: HostInput): string[] {
+  const devices = new Set([...linksOf({ cluster, lb }).map(({ device }) => device), innerDeviceOf(cluster, lb)]);
+  return cluster.vipnets.flatMap((net) =>
+    [...devices].map((device) => `-A WEIR-RAW -d ${net} -i ${device} -m addrtype --dst-type UNICAST -j DROP\n`),
   );
 }
 
