@@ -124,11 +124,11 @@ describe.skipIf(noHosts).concurrent(title('activation'), { timeout: 60_000 }, ()
   test('FRR that runs nothing yet reads the file whole, and any other changes by the difference', async () => {
     const first = lbRelease();
     const lb = await activated(first);
-    const bare =
-      'Building configuration...\n\nCurrent configuration:\n!\nfrr version 8.4.4\nfrr defaults traditional\nhostname other\nservice integrated-vtysh-config\n!\nend\n';
-    const running = async (text: string): Promise<void> => {
-      const put = 'printf "%s" "$1" >/run/played/frr.running';
-      await sh(lb.host, put, text);
+    const running = async (more: string, end = 'end\n'): Promise<void> => {
+      const head =
+        'Building configuration...\n\nCurrent configuration:\n!\nfrr version 8.4.4\nfrr defaults traditional\n';
+      const text = `${head}hostname other\nservice integrated-vtysh-config\n${more}!\n${end}`;
+      await sh(lb.host, 'printf "%s" "$1" >/run/played/frr.running', text);
     };
     for (const [more, told] of [
       ['', 'whole'],
@@ -137,11 +137,15 @@ describe.skipIf(noHosts).concurrent(title('activation'), { timeout: 60_000 }, ()
       ['log file /tmp/frr.log\n', 'changed'],
       ['ip route 10.9.0.0/16 Null0\n', 'changed'],
     ] as const) {
-      await running(bare + more);
+      await running(more);
       expect(await lb.activate(first), more).toMatchObject({ message: '' });
       expect(lb.told('frr.log'), more).toEqual([told]);
       expect(await lb.see()).toMatchObject({ routing: 'as the live file' });
     }
+    // an answer that breaks off says nothing of what runs
+    await running('', '');
+    expect(await lb.activate(first)).toMatchObject({ message: '' });
+    expect(lb.told('frr.log')).toEqual(['changed']);
   });
 
   test('where routing alone changed, keepalived is left alone and FRR changes by the difference', async () => {

@@ -1,6 +1,7 @@
 /** `weir lab` as an operator uses it: the built command line, on a folder of its own. */
 import { execFile, spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
@@ -122,7 +123,10 @@ describe.skipIf(reason !== undefined)(
     });
 
     test('comes up published and activated, and answers requests from the client', async () => {
-      const made = await weir('up', '--lbs', '2', '--wss', '2', '--listen', `127.0.0.1:${await freePort()}`);
+      // as root's is on a machine that is careful
+      const careful = ['-c', 'umask 077; exec "$@"', 'sh', process.execPath, weirFile];
+      const flags = ['--lbs', '2', '--wss', '2', '--listen', `127.0.0.1:${await freePort()}`];
+      const made = await run('sh', [...careful, 'lab', 'up', ...flags]);
       expect(made, made.err).toMatchObject({ code: 0 });
       expect(made.err).toContain('requests are answered');
       view = await status();
@@ -138,6 +142,9 @@ describe.skipIf(reason !== undefined)(
         expect(made.out).toContain(word);
       }
       for (const line of made.out.split('\n')) expect(line.length, line).toBeLessThanOrEqual(120);
+      for (const secret of ['lab.json', 'router/ospfd.conf', 'weir/weir.yaml', 'weir/admin-token', 'ssh/id_ed25519']) {
+        expect(statSync(join(view.directory, secret)).mode & 0o007, secret).toBe(0);
+      }
       const asked = await weir('run', '--', 'curl', '-sS', '-m', '5', 'http://10.50.0.1/');
       expect(asked, asked.err).toMatchObject({ code: 0 });
       const { ws, source } = JSON.parse(asked.out) as { ws: string; source: string };
@@ -201,6 +208,15 @@ describe.skipIf(reason !== undefined)(
       const probed = await weir('probe', '--seconds', '3', '--rate', '50');
       expect(probed, probed.err).toMatchObject({ code: 0, out: '' });
       expect(probed.err).toMatch(/^\d\d:\d\d:\d\d  0 of 1\d\d failed; p99 \d+ ms .* ws1 \d+ ws2 \d+$/m);
+      const child = spawn(process.execPath, [weirFile, 'lab', 'probe'], {
+        env: environment(),
+        stdio: ['ignore', 'ignore', 'pipe'],
+        detached: true,
+      });
+      await once(child.stderr, 'data');
+      // as Ctrl-C at a terminal: to all of the foreground
+      process.kill(-Number(child.pid), 'SIGINT');
+      expect(await once(child, 'close')).toEqual([0, null]);
       const lost = await weir('probe', '--seconds', '1', '--target', '10.50.0.1:81');
       expect(lost, lost.err).toMatchObject({ code: 1, err: expect.stringContaining('refused') as string });
       for (const words of [

@@ -174,7 +174,13 @@ function cellOf({ folder, first }: Place, stay: () => void): Cell {
     networkPath: (network) => join(inside, network),
     run,
     must,
-    spawn: (network, argv, stdio) => spawn('setpriv', mortal(network, argv), { env: environment, stdio }),
+    spawn: (network, argv, stdio) =>
+      spawn('setpriv', mortal(network, argv), {
+        env: { ...environment, ...(process.env['TERM'] === undefined ? {} : { TERM: process.env['TERM'] }) },
+        stdio,
+        // Ctrl-C at a terminal is for a program that has it, and else for this process alone.
+        detached: stdio !== 'inherit',
+      }),
     start,
     stay,
     close,

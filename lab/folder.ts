@@ -79,8 +79,10 @@ export async function findStaying(parent = labsFolder): Promise<StayingLab | und
  */
 export async function sweepLabs(parent = labsFolder): Promise<string[]> {
   const removed: string[] = [];
-  for (const { folder, owner, first } of await labsOf(resolve(parent))) {
+  for (const { folder, owner } of await labsOf(resolve(parent))) {
     if (isAlive(owner)) continue;
+    // Now, when nobody writes it any more.
+    const first = await readCell(folder);
     if (first && isAlive(first) && existsSync(join(folder, stayFile))) continue;
     if (first) await attachCell(folder, first).close();
     await rm(folder, { recursive: true, force: true });

@@ -211,7 +211,8 @@ function labOf(parts: Parts): Lab {
       cell.stay();
     },
     async close() {
-      await Promise.all(lbs.map((lb) => lb.kill()));
+      // One that does not end by itself ends with the cell.
+      await Promise.allSettled(lbs.map((lb) => lb.kill()));
       await cell.close();
       await rm(directory, { recursive: true, force: true });
       disown();

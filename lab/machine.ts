@@ -107,9 +107,15 @@ export function machineOf(cell: Cell, kind: Kind, options: MachineOptions): Mach
 
   async function kill(): Promise<void> {
     // All others of the machine die with the first.
-    for (const { pid } of processesWith(marks)) if (isFirst(pid)) cut(pid);
+    // Again and again: one that is just being booted has no first process yet.
+    const cutAll = (): void => processesWith(marks).forEach(({ pid }) => isFirst(pid) && cut(pid));
+    cutAll();
     await kind.clear(cell, options);
-    await waitFor(`the end of ${options.plan.name}`, async () => !(await running()), {
+    const isGone = async (): Promise<boolean> => {
+      cutAll();
+      return !(await running());
+    };
+    await waitFor(`the end of ${options.plan.name}`, isGone, {
       timeoutMs: 60_000,
       everyMs: 10,
     });

@@ -24,6 +24,8 @@ import { environmentOf, folderOf, type Kind, type MachineOptions } from './machi
  */
 const namespaceInit = initOf(String.raw`
 modprobe -qa nf_conntrack ip_vs || true
+# Without an interface of its own in this machine's network.
+modprobe -q dummy numdummies=0 || true
 set -e
 nsenter --net="$LAB_FABRIC" ip -batch "$LAB_CABLES"
 

@@ -112,10 +112,10 @@ export function forgetWhyNoLab(): void {
 
 function findReason(kind: LbKind): string | undefined {
   if (process.platform !== 'linux') return `a lab needs Linux; this is ${process.platform}`;
+  if (process.geteuid?.() !== 0) return 'a lab needs root';
   if (kind === 'guest' && process.arch !== 'x64') {
     return `a lab needs IPVS in this kernel, or User-Mode Linux, which runs on x64 alone; this is ${process.arch}`;
   }
-  if (process.geteuid?.() !== 0) return 'a lab needs root';
   const missing = missingPrograms(kind);
   if (missing.length > 0) {
     return `a lab needs ${missing.join(', ')}: apt-get install ${missingPackages(kind).join(' ')}`;

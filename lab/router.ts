@@ -37,7 +37,10 @@ export async function startRouter(cell: Cell, folder: string, topology: Topology
   await cell.must('router', ['install', '-d', '-o', 'frr', '-g', 'frr', '-m', '0755', own]);
   await cell.must('router', ['sysctl', '-qw', ...sysctls]);
   await writeFile(join(own, 'zebra.conf'), `hostname router\nlog file ${logFile}\n`);
-  await writeFile(join(own, 'ospfd.conf'), `hostname router\nlog file ${logFile}\n${ospfConfiguration(topology)}`);
+  const ospfd = join(own, 'ospfd.conf');
+  // The key is in it.
+  await writeFile(ospfd, `hostname router\nlog file ${logFile}\n${ospfConfiguration(topology)}`, { mode: 0o640 });
+  await cell.must('router', ['chown', 'frr:frr', ospfd]);
   await writeFile(join(own, 'bfdd.conf'), `hostname router\nlog file ${logFile}\n`);
   for (const daemon of ['zebra', ...(topology.bfd ? ['bfdd'] : []), 'ospfd']) {
     await cell.must('router', [join(frrFolder, daemon), ...daemonArguments(own, daemon)]);

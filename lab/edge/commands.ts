@@ -3,6 +3,7 @@
  * other commands start as quickly as without it. May import src/cli's command type; main.ts puts these into its table.
  */
 import { constants } from 'node:os';
+import { resolve } from 'node:path';
 import type { Command, CommandContext, Output } from '../../src/cli/command.ts';
 import { WeirError } from '../../src/domain/errors.ts';
 import type { Edge, EdgeOptions } from './edge.ts';
@@ -20,12 +21,17 @@ const up: Command = {
   ],
   examples: ['weir lab up', 'weir lab up --lbs 3 --wss 5 --bfd --install'],
   async run(context) {
+    requireRoot();
     const options = edgeOptions(context.options);
-    const { requireLab } = await import('./install.ts');
-    requireLab({ install: context.options['install'] === true, tell: (line) => context.note(line) });
-    const { bringUp } = await import('./edge.ts');
     // What runs ends with this process; an orderly end removes the folder too.
     for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => process.exit(1));
+    // FRR and nginx read files here that are not theirs.
+    process.umask(0o022);
+    const [{ requireLab }, { bringUp }] = await Promise.all([import('./install.ts'), import('./edge.ts')]);
+    await requireLab(options.directory, {
+      install: context.options['install'] === true,
+      tell: (line) => context.note(line),
+    });
     const started = performance.now();
     const seconds = (): string => ((performance.now() - started) / 1000).toFixed(1);
     const { resumed, ...edge } = await bringUp(options, (line) => context.note(`${seconds().padStart(5)} s  ${line}`));
@@ -128,13 +134,19 @@ function edgeOptions(given: CommandContext['options']): EdgeOptions {
     wss: count(given['wss'], '--wss'),
     bfd: given['bfd'] === true ? true : undefined,
     listen: given['listen'] as string | undefined,
-    store: given['store'] as string | undefined,
+    store: storeOf(given['store'] as string | undefined),
   };
+}
+
+/** Weir's folder is another than this one. */
+function storeOf(text: string | undefined): string | undefined {
+  const [, path] = /^sqlite:(.+)$/.exec(text ?? '') ?? [];
+  return path === undefined ? text : `sqlite:${resolve(path)}`;
 }
 
 /** Undefined: where labs lie. */
 function directory(): string | undefined {
-  return process.env['WEIR_LAB'];
+  return process.env['WEIR_LAB'] || undefined;
 }
 
 function count(text: unknown, flag: string): number | undefined {
@@ -157,6 +169,7 @@ function requireRoot(): void {
 
 async function atLb(name: string, work: (lb: Edge['lab']['lbs'][number]) => Promise<string>): Promise<Output> {
   requireRoot();
+  process.umask(0o022);
   const { changeLb } = await import('./edge.ts');
   return { data: null, text: `${await changeLb(name, work, directory())}\n` };
 }

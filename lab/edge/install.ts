@@ -1,15 +1,23 @@
 /** Debian's packages for a lab, on the machine that asks for one. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { WeirError } from '../../src/domain/errors.ts';
+import { labsFolder } from '../folder.ts';
 import { forgetWhyNoLab, missingPackages, whyNoLab } from '../needs.ts';
+import { exclusively } from './lock.ts';
 
-/** Throws, with the reason and what to do, where no lab can be brought up here. */
-export function requireLab({ install, tell }: { install: boolean; tell: (line: string) => void }): void {
-  const missing = process.geteuid?.() === 0 ? missingPackages() : [];
+export interface RequireOptions {
+  /** Whether what is missing is installed. */
+  readonly install: boolean;
+  readonly tell: (line: string) => void;
+}
+
+/** Throws, with the reason and what to do, where no lab can be brought up here. For root. */
+export async function requireLab(directory = labsFolder, { install, tell }: RequireOptions): Promise<void> {
+  const missing = missingPackages();
   if (install && missing.length > 0) {
     tell(`installing ${missing.join(', ')}`);
-    installPackages(missing);
+    await exclusively(directory, async () => installPackages(missing));
     forgetWhyNoLab();
   }
   const reason = whyNoLab();
@@ -45,11 +53,16 @@ function aptGet(words: readonly string[]): void {
   throw new WeirError('failed', `apt-get ${words[0]} failed: ${said}`, { hint: 'install the packages by hand' });
 }
 
-/** The packages' daemons are not started on this machine: the lab starts its own (policy-rc.d of Debian's invoke-rc.d). */
+const policyText = '#!/bin/sh\n# While weir lab up --install runs. Remove it where that was killed.\nexit 101\n';
+
+/**
+ * The packages' daemons are not started on this machine: the lab starts its own (policy-rc.d of Debian's invoke-rc.d).
+ * What an earlier one left that was killed goes too.
+ */
 function withoutServices(work: () => void): void {
   const policy = '/usr/sbin/policy-rc.d';
-  const ours = !existsSync(policy);
-  if (ours) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  const ours = !existsSync(policy) || readFileSync(policy, 'utf8') === policyText;
+  if (ours) writeFileSync(policy, policyText, { mode: 0o755 });
   try {
     work();
   } finally {

@@ -21,7 +21,7 @@ const everyMs = 2000;
 
 const mostRate = 1000;
 
-/** Tells a line every two seconds; answers how many requests failed. */
+/** Tells a line every two seconds; answers how many requests failed and connections broke. */
 export async function probeFor(lab: Lab, options: WatchOptions, tell: Tell): Promise<number> {
   const { targets = lab.topology.vips.map(({ address }) => `${address}:80`), rate = 100, downloads = 0 } = options;
   check(targets, rate);
@@ -31,14 +31,15 @@ export async function probeFor(lab: Lab, options: WatchOptions, tell: Tell): Pro
   const end = performance.now() + (options.seconds ?? Number.POSITIVE_INFINITY) * 1000;
   let failed = 0;
   const told = (window: Window): void => {
-    failed += window.failed;
+    const { reset, stalled } = window.downloads.broken;
+    failed += window.failed + window.keepalive.breaks + reset + stalled;
     tell(`${new Date(window.from).toISOString().slice(11, 19)}  ${lossOf(window)}  ${sharesOf(window)}`);
   };
   while (performance.now() < end - 1 && !stop.signal.aborted) {
     await pause(Math.min(everyMs, end - performance.now()), undefined, { signal: stop.signal }).catch(() => undefined);
     told(await probe.window('watched'));
   }
-  await probe.stop();
+  told(await probe.stop());
   return failed;
 }
 

@@ -61,7 +61,7 @@ export async function startWeir(lab: Lab, plan: WeirPlan): Promise<LabWeir> {
   );
   const ended = new AbortController();
   child.once('close', () => ended.abort(new WeirError('failed', 'its process ended')));
-  const isReady = async (): Promise<boolean> => existsSync(tokenFile(lab)) && (await answers(plan));
+  const isReady = async (): Promise<boolean> => existsSync(tokenFile(lab)) && (await answers(lab, plan));
   try {
     await waitFor('its first answer', isReady, { timeoutMs: startTimeoutMs, signal: ended.signal });
   } catch (error) {
@@ -93,7 +93,7 @@ export async function stopWeir(lab: Lab): Promise<void> {
 
 function pidsOf(lab: Lab): number[] {
   const found = processesWith(['serve', '--config', settingsOf(lab)]);
-  return found.filter(({ words }) => words[0] === process.execPath).map(({ pid }) => pid);
+  return found.filter(({ words }) => words[0] !== 'nsenter').map(({ pid }) => pid);
 }
 
 /** In a file, since the address of a store may hold a password. JSON is YAML. */
@@ -106,8 +106,10 @@ function settingsOf(lab: Lab): string {
   return join(dataOf(lab), 'weir.yaml');
 }
 
-async function answers({ listen }: WeirPlan): Promise<boolean> {
-  return (await fetch(`http://${listen}/readyz`)).ok;
+/** With its token: another Weir may have the address. */
+async function answers(lab: Lab, plan: WeirPlan): Promise<boolean> {
+  const { status } = await weirOf(lab, plan).client.call('/clusters', { query: { limit: 1 }, timeoutMs: 5000 });
+  return status === 200;
 }
 
 function dataOf(lab: Lab): string {

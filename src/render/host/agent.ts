@@ -502,12 +502,14 @@ find_frr_reload() {
 
 # what FRR runs, and a digest of that and of a file
 routed_by() {
-  running=$(limited 10 vtysh -c "show running-config" 2>/dev/null)
+  running=$(limited 10 vtysh -c "show running-config" 2>/dev/null) || running=
   routed=$( { cat "$1"; printf "%s\n" "$running"; } | sha256sum)
 }
 
 # whether FRR runs nothing that is not in a file too, but for what it always prints. $1: frr.conf, after routed_by
 runs_nothing_else() {
+  # to its end, or nothing is known
+  case $running in *"${'$'}{newline}end") ;; *) return 1 ;; esac
   wanted=$newline$(cat "$1")$newline
   while read -r line; do
     case $line in
@@ -529,12 +531,12 @@ load_frr() {
   [ "$known" != "$routed" ] || return 0
   rm -f "$etc/routed"
   find_frr_reload || { trouble="frr-reload.py is not installed (package frr-pythontools)"; return 1; }
-  if [ -n "$running" ] && runs_nothing_else "$1"; then tool="vtysh -f" words=$(limited 50 vtysh -f "$1" 2>&1 9>&-)
+  if runs_nothing_else "$1"; then tool="vtysh -f" words=$(limited 50 vtysh -f "$1" 2>&1 9>&-)
   else tool=frr-reload.py words=$(limited 50 python3 "$frr_reload" --reload --stdout "$1" 2>&1 9>&-)
   fi
   code=$?
   [ "$code" != 0 ] || case $words in *"Failed to execute"*|*"failed due to"*) code=1 ;; esac
-  [ "$code" = 0 ] || trouble="$tool: $(one_line "$(printf "%s\n" "$words" | grep -iE "error|fail|unknown|refused" | tail -n 5)") (code $code)"
+  [ "$code" = 0 ] || trouble="$tool: $(one_line "$(printf "%s\n" "$words" | grep -iE "error|fail|unknown|refused" | tail -n 5 | sed "s/ md5 [^ ]*/ md5 ***/g")") (code $code)"
   if [ "$code" = 0 ]; then
     routed_by "$1"
     put routed "$routed"
