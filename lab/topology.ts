@@ -129,7 +129,8 @@ export function clusterOf(topology: Topology): Cluster {
     dataplane: 'ipvs',
     routing: 'frr',
     ospf: topology.ospf,
-    check: { interval: 1, timeout: 1, retry: 1 },
+    // A machine that is busy with much else may take more than a second for an answer.
+    check: { interval: 1, timeout: 3, retry: 1 },
     lbinfos: topology.lbs.map(documentLb),
     vip2ws: topology.vips.map((vip) => documentVip(vip, topology.wss)),
   };

@@ -3,7 +3,7 @@
  * and a watch of its router's routes. What a scenario measured is collected for a table.
  */
 import { execFile } from 'node:child_process';
-import { appendFileSync, existsSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -43,6 +43,8 @@ export interface LabEdge {
    * wanted, 1,000 if left out.
    */
   during(name: string, work: () => Promise<unknown>, atLeast?: number): Promise<Window>;
+  /** What checks on the LBs said of WSs and VIPs that they gave up, in the time of a window of `during`. */
+  removed(window: Window): readonly string[];
   close(): Promise<void>;
 }
 
@@ -94,6 +96,7 @@ export async function openLabEdge(options: LabEdgeOptions): Promise<LabEdge> {
     Object.assign(env, { WEIR_URL: url, WEIR_TOKEN: token });
     const routes = await watchRoutes(lab.router);
     const probe = await startProbe(lab.client, { targets, rate });
+    const removed = new Map<Window, readonly string[]>();
     return {
       lab,
       client: createClient({ url, token }),
@@ -106,12 +109,17 @@ export async function openLabEdge(options: LabEdgeOptions): Promise<LabEdge> {
       on: (lb, script) => on(lb, script),
       lb: (number) => nth(lab.lbs, number),
       ws: (number) => nth(lab.wss, number),
+      removed: (window) => removed.get(window) ?? [],
       async during(name, work, atLeast = 1000) {
+        const before = lab.lbs.map(said);
         await probe.window('between');
         const from = performance.now();
         await work();
         await pause(Math.max(0, (atLeast / rate) * 1000 + 100 - (performance.now() - from)));
-        return probe.window(name);
+        const window = await probe.window(name);
+        const now = lab.lbs.map((lb, i) => said(lb).slice(before[i]?.length));
+        removed.set(window, now.join('').match(/^.*(?:Removing service|failed|timeout).*$/gm) ?? []);
+        return window;
       },
       async close() {
         await probe.stop().catch(() => undefined);
@@ -137,6 +145,12 @@ export async function makeLabFolder(): Promise<string> {
   const folder = await mkdtemp(join(parent, `weir-lab-up-${process.pid}-`));
   await chmod(folder, 0o755);
   return folder;
+}
+
+/** What the checkers of an LB have said since it was booted first. */
+function said({ share }: LabLb): string {
+  const lines = readFileSync(join(share, 'log/syslog'), 'utf8').split('\n');
+  return lines.filter((line) => line.includes('Keepalived_healthcheckers')).join('\n');
 }
 
 async function on(lb: LabLb, script: string): Promise<string> {
