@@ -118,7 +118,7 @@ export async function openLabEdge(options: LabEdgeOptions): Promise<LabEdge> {
         await pause(Math.max(0, (atLeast / rate) * 1000 + 100 - (performance.now() - from)));
         const window = await probe.window(name);
         const now = lab.lbs.map((lb, i) => said(lb).slice(before[i]?.length));
-        removed.set(window, now.join('').match(/^.*(?:Removing service|failed|timeout).*$/gm) ?? []);
+        removed.set(window, now.join('').match(/^.*_CHECK on service .* failed.*$/gm) ?? []);
         return window;
       },
       async close() {
