@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { labCommands } from '../lab/edge/commands.ts';
 import { commands } from '../src/cli/commands/commands.ts';
 import { operations } from '../src/domain/edge/operations.ts';
 import { settingsHelp } from '../src/settings.ts';
@@ -56,7 +57,12 @@ describe('the documentation', () => {
   });
 
   it('uses in the README only commands that exist', () => {
-    const names = new Set([...commands.map((c) => c.name), 'serve', 'completion bash']);
+    const names = new Set([
+      ...commands.map((c) => c.name),
+      ...labCommands.map((c) => c.name),
+      'serve',
+      'completion bash',
+    ]);
     const used = [...read('README.md').matchAll(/bin\/weir ((?:[a-z]+)(?: [a-z]+)?)/g)].map((m) => m[1] ?? '');
     expect(used.length).toBeGreaterThan(10);
     expect(used.filter((text) => !names.has(text) && !names.has(text.split(' ')[0] ?? ''))).toEqual([]);

@@ -52,9 +52,10 @@ test('a folder below one that only root can go through is refused', async () => 
 });
 
 test('a path that a shell would read otherwise, or too long for sockets, is refused and not made', async () => {
-  for (const odd of ['a b', 'x'.repeat(60), '$x']) {
+  const odds = ['a b', 'x'.repeat(60), '$x'];
+  for (const odd of odds) {
     await expect(makeFolder(join(parent, odd))).rejects.toMatchObject({ code: 'unavailable' });
   }
-  expect((await readdir(parent)).filter((name) => /[ x$]/.test(name))).toEqual([]);
+  expect((await readdir(parent)).filter((name) => odds.includes(name))).toEqual([]);
   expect(labsFolder.length).toBeLessThan(60);
 });
