@@ -12,6 +12,7 @@ import type { ClusterStatusView, LbStatusView } from '../src/contract/status.ts'
 import { create, expectDone, post } from './fixtures.ts';
 import { startTestServer } from './harness.ts';
 import type { TestServer } from './harness.ts';
+import { kernelState } from './testing/lab-edge.ts';
 
 const reason = whyNoLab();
 if (reason !== undefined) console.warn(`left out: tests on a real LB: ${reason}`);
@@ -74,16 +75,7 @@ describe.skipIf(reason !== undefined)(
     }
 
     /** All that a publication must not change, as the kernel and the daemons have it. */
-    const kernel = () =>
-      on(`ip -o addr show; ip rule; ip route show table local
-        # what the router tells comes when it comes
-        ip route | grep -v 'proto ospf'
-      grep -v "^ " /proc/modules | cut -d" " -f1 | sort
-      iptables-legacy-save 2>/dev/null | grep -v "^[#:]"
-      sed "s/ [0-9]* *[0-9]* *$//" /proc/net/ip_vs 2>/dev/null
-      sysctl -a 2>/dev/null | grep -E "^net.ipv4.(vs|ip_forward|conf.all)|conntrack_max"
-      vtysh -c "show running-config"
-      ps -eo pid,ppid,comm,args | grep -E "keepalived|zebra|ospfd" | grep -vE "grep|vtysh|sshd"`);
+    const kernel = () => on(kernelState);
 
     async function ask(): Promise<{ ws: string; source: string }> {
       const { code, stdout } = await lab.client.exec(['curl', '-sS', '-m', '3', `http://${VIP}/`]);
