@@ -19,6 +19,8 @@ const violations = [
   ['src/remote/planted.ts', "import { publishToLb } from '../publish/publish-lb.ts';"],
   ['src/publish/planted.ts', "import type { Store } from '../store/port.ts';"],
   ['src/jobs/planted.ts', "import { createApp } from '../api/app.ts';"],
+  ['src/adopt/planted.ts', "import { openState } from '../store/state.ts';"],
+  ['src/adopt/original/planted.ts', "import { readFileSync } from 'node:fs';"],
   ['src/contract/planted.ts', "import { openState } from '../store/state.ts';"],
   ['src/client/planted.ts', "import { openState } from '../store/state.ts';"],
   ['src/cli/planted.ts', "import { openState } from '../store/state.ts';"],
