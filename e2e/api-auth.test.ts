@@ -2,6 +2,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { originalRoutes } from '../src/contract/original.ts';
 import { operationRoutes, routes } from '../src/contract/routes.ts';
 import { clusterOf, create, everything, expectDone, expectProblem, lbOf, sendTo, v1, vipOf } from './fixtures.ts';
 import type { Reply } from './fixtures.ts';
@@ -17,9 +18,12 @@ beforeAll(async () => {
 
 afterAll(() => server.close());
 
-const paths = [...Object.values(routes), ...operationRoutes].map(({ method, path }) => ({
+const paths = [
+  ...[...Object.values(routes), ...operationRoutes].map(({ method, path }) => ({ method, path: `/api/v1${path}` })),
+  ...Object.values(originalRoutes),
+].map(({ method, path }) => ({
   method,
-  path: `/api/v1${path}`
+  path: path
     .replace(':cluster', 'cluster-1')
     .replace(':vip', vipOf(1, 1).vip)
     .replace(':lb', lbOf(1, 1).hostname)

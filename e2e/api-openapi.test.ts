@@ -1,5 +1,7 @@
 /** The description of the API: valid OpenAPI 3.1, and complete. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { originalRoutes } from '../src/contract/original.ts';
+import type { OriginalRoute } from '../src/contract/original.ts';
 import { operationRoutes, routes } from '../src/contract/routes.ts';
 import type { Route } from '../src/contract/routes.ts';
 import { expectDone, sendTo } from './fixtures.ts';
@@ -14,7 +16,7 @@ interface Described {
   summary?: string;
   tags?: string[];
   parameters?: { name: string; in: string; required?: boolean; schema?: object }[];
-  requestBody?: { content: Record<string, Media> };
+  requestBody?: { content: Record<string, Media & { schema?: { properties?: object } }> };
   responses: Record<string, { description?: string; content?: Record<string, Media> }>;
 }
 
@@ -79,6 +81,25 @@ describe.each(declared)('$method $path', (route) => {
   });
 });
 
+describe.each(Object.values<OriginalRoute>(originalRoutes))('$method $path', ({ method, path, summary, args }) => {
+  test('is described with its form, or where forms have no place its parameters', () => {
+    const described = openapi.paths[originalAddress(path)]?.[method.toLowerCase()];
+    expect(described).toMatchObject({ summary, tags: ['original'] });
+    const names = Object.keys(args?.properties ?? {}).toSorted();
+    const { parameters = [], requestBody } = described ?? {};
+    const forms = ['application/x-www-form-urlencoded', 'multipart/form-data'];
+    const inForm = args !== undefined && method !== 'DELETE';
+    expect(Object.keys(requestBody?.content ?? {})).toEqual(inForm ? forms : []);
+    const inBody = Object.keys(requestBody?.content[forms[0] ?? '']?.schema?.properties ?? {});
+    const inQuery = parameters.filter((p) => p.in === 'query').map((p) => p.name);
+    expect([...inBody, ...inQuery].toSorted()).toEqual(names);
+  });
+});
+
+function originalAddress(path: string): string {
+  return path.replace(/:(\w+)/g, '{$1}');
+}
+
 test('the document is OpenAPI 3.1 in its structure', () => {
   expect(openapi.openapi).toMatch(/^3\.1\.\d+$/);
   expect(openapi.info).toMatchObject({ title: 'Weir', version: expect.stringMatching(/^\d+\.\d+\.\d+/) });
@@ -137,7 +158,10 @@ test('nothing of the contract is described that is not declared', () => {
   const described = Object.entries(openapi.paths).flatMap(([path, methods]) =>
     Object.keys(methods).map((m) => `${m} ${path}`),
   );
-  const wanted = declared.map((r) => `${r.method.toLowerCase()} ${addressOf(r)}`);
+  const wanted = [
+    ...declared.map((r) => `${r.method.toLowerCase()} ${addressOf(r)}`),
+    ...Object.values(originalRoutes).map((r) => `${r.method.toLowerCase()} ${originalAddress(r.path)}`),
+  ];
   expect(described.filter((d) => !d.startsWith('head ')).toSorted()).toEqual(wanted.toSorted());
 });
 

@@ -80,6 +80,8 @@ const others = [
   'lbDrain',
   'lbUndrain',
   'lbUndo',
+  'leaseBreak',
+  'conflictDismiss',
 ] as const;
 type ReadName = Exclude<keyof typeof routes, (typeof others)[number]>;
 
@@ -122,6 +124,8 @@ function reads(): Record<ReadName, Read> {
       check: has({ changes: true, lbs: { [seedLb]: { published: null } } }),
       absent: ['/clusters/nowhere/plan'],
     },
+    leaseList: { path: '/leases', check: has({ items: expect.any(Array) }) },
+    conflictList: { path: '/conflicts', check: has({ items: [], unknown: [] }) },
     publicationStart: {
       path: `${seed}/publications`,
       method: 'POST',

@@ -72,6 +72,9 @@ const debianPackages = {
   iptables: 'iptables',
   nginx: 'nginx-light',
   openssl: 'openssl',
+  'redis-server': 'redis-server',
+  'redis-sentinel': 'redis-sentinel',
+  python3: 'python3',
 };
 
 const places = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin', '/usr/lib/frr'];

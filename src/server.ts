@@ -3,15 +3,21 @@
  * HTTP server) and put together.
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
+import { recordOf } from './adopt/original/record.ts';
 import { createApp } from './api/app.ts';
+import { readNetworks } from './api/original/networks.ts';
+import type { Cluster } from './domain/edge/model.ts';
 import { messageOf, WeirError } from './domain/errors.ts';
 import { createActivations } from './jobs/activations.ts';
+import { takeOver, takeOverNow } from './jobs/leases.ts';
+import type { Work } from './jobs/leases.ts';
 import { createLbRequests } from './jobs/lb-requests.ts';
+import { createNeighbour } from './jobs/neighbour.ts';
 import { createPublications } from './jobs/publications.ts';
 import { createPublished } from './jobs/published.ts';
 import { createReleases } from './jobs/releases.ts';
@@ -19,6 +25,9 @@ import { createResolve } from './jobs/resolve.ts';
 import { createStatuses } from './jobs/status.ts';
 import { openSsh } from './remote/ssh.ts';
 import type { Settings } from './settings.ts';
+import type { Store } from './store/port.ts';
+import { isRedisAddress } from './store/redis/address.ts';
+import { openRedisStore } from './store/redis/redis-store.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
 import { openState } from './store/state.ts';
 import { version } from './version.ts';
@@ -36,11 +45,14 @@ export interface ServerOptions {
 
 /** Opens the store, recovers what a dead process left, and listens. */
 export async function startServer({ settings, logger }: ServerOptions): Promise<Server & { token: string }> {
+  const networks = readNetworks(settings.original_networks);
   mkdirSync(settings.data, { recursive: true, mode: 0o700 });
-  const token = adminToken(settings);
-  const store = openSqliteStore(storePath(settings), { keepRevisions: settings.keep_revisions });
   const onError = (message: string, thrown: unknown) => logger.error({ err: thrown }, message);
+  const store = await openStore(settings, logger);
+  /** What goes on beside requests, to be stopped. */
+  const watches: (() => void)[] = [];
   try {
+    const token = await adminToken(settings, store);
     const now = () => new Date();
     const randomId = () => randomBytes(4).toString('hex');
     const state = await openState(store, { now, randomId, onError });
@@ -69,10 +81,17 @@ export async function startServer({ settings, logger }: ServerOptions): Promise<
     const activations = createActivations({ ...jobs, waitSeconds: settings.activate_wait, timeoutMs: activateMs });
     const lbRequests = createLbRequests({ ...jobs, timeoutMs: activateMs });
     const statuses = createStatuses({ ...jobs, parallel: settings.ssh_parallel });
-    // The store has one process at a time: whoever held a lease is dead.
-    for (const lease of await store.leases()) await store.breakLease(lease.name);
-    await publications.recover();
-    await activations.recover();
+    const takeOvers = {
+      ...jobs,
+      async settle({ cluster, id }: Work) {
+        await publications.interrupt(cluster, id);
+        await activations.interrupt(cluster, id);
+      },
+    };
+    // Where the store has one process at a time, whoever held a lease is dead.
+    await takeOverNow(takeOvers, { all: !store.shared });
+    const neighbour = createNeighbour(jobs);
+    watches.push(takeOver(takeOvers), () => neighbour?.close());
     const app = await createApp(
       {
         store,
@@ -83,10 +102,18 @@ export async function startServer({ settings, logger }: ServerOptions): Promise<
         activations,
         lbRequests,
         statuses,
+        neighbour,
         adminToken: token,
         version,
       },
-      { logger, bodyLimit: settings.body_limit_mb * 1024 * 1024 },
+      {
+        logger,
+        bodyLimit: settings.body_limit_mb * 1024 * 1024,
+        original: {
+          networks,
+          patienceMs: settings.publish_timeout * 1000,
+        },
+      },
     );
     const url = await app.listen(listenOn(settings.listen)).catch((thrown: unknown) => {
       throw new WeirError('failed', `cannot listen on ${settings.listen}: ${messageOf(thrown)}`, {
@@ -98,6 +125,7 @@ export async function startServer({ settings, logger }: ServerOptions): Promise<
       url,
       token,
       async close() {
+        for (const stop of watches) stop();
         lbRequests.close();
         statuses.close();
         await Promise.all([publications.close(), activations.close()]);
@@ -107,16 +135,27 @@ export async function startServer({ settings, logger }: ServerOptions): Promise<
       },
     };
   } catch (thrown) {
+    for (const stop of watches) stop();
     await store.close();
     throw thrown;
   }
 }
 
-function storePath(settings: Settings): string {
-  if (settings.store === '') return join(settings.data, 'weir.db');
-  if (settings.store.startsWith('sqlite:')) return settings.store.slice('sqlite:'.length);
-  throw new WeirError('usage', `WEIR_STORE ${settings.store.split(':')[0]}: is not supported`, {
-    hint: 'use sqlite:PATH',
+function openStore(settings: Settings, logger: Logger): Store | Promise<Store> {
+  const { store, keep_revisions: keepRevisions } = settings;
+  if (store === '') return openSqliteStore(join(settings.data, 'weir.db'), { keepRevisions });
+  if (store.startsWith('sqlite:')) return openSqliteStore(store.slice('sqlite:'.length), { keepRevisions });
+  if (isRedisAddress(store)) {
+    return openRedisStore(store, {
+      keepRevisions,
+      waitReplicas: settings.redis_wait,
+      waitMs: settings.redis_wait_ms,
+      ...(settings.mirror === 'original' ? { mirrorOf: (document) => recordOf(document as Cluster) } : {}),
+      onError: (thrown) => logger.warn({ err: thrown }, messageOf(thrown)),
+    });
+  }
+  throw new WeirError('usage', `WEIR_STORE ${store.split(':')[0]}: is not supported`, {
+    hint: 'use sqlite:PATH, redis://HOST:6379/1 or redis+sentinel://HOST,HOST/1?master=NAME',
   });
 }
 
@@ -129,17 +168,38 @@ function listenOn(listen: string): { host: string; port: number } {
   return { host: found[1] ?? found[2] ?? '', port };
 }
 
-/** The token of the settings, or the stored one, which is made at the first start. */
-function adminToken(settings: Settings): string {
+/**
+ * The token of the settings, or the stored one, which is made at the first start. Several Weirs on one store have the
+ * same: it is in the store, and in each one's data folder for who works there.
+ */
+async function adminToken(settings: Settings, store: Store): Promise<string> {
   if (settings.admin_token !== '') return settings.admin_token;
+  const kept = readToken(settings);
+  if (!store.shared) return kept ?? writeToken(settings, newToken());
+  const id = { kind: 'token', key: 'admin' };
+  await store.putRecord({ ...id, value: kept ?? newToken(), expected: 0 });
+  const shared = String((await store.record(id))?.value);
+  return shared === kept ? shared : writeToken(settings, shared);
+}
+
+function newToken(): string {
+  return randomBytes(32).toString('base64url');
+}
+
+function readToken(settings: Settings): string | undefined {
   const file = tokenFile(settings);
-  if (existsSync(file)) {
-    const token = readFileSync(file, 'utf8').trim();
-    if (token.length >= 16) return token;
-    throw new WeirError('failed', `${file} holds no token`, { hint: 'remove the file, so that a new one is made' });
-  }
-  const token = randomBytes(32).toString('base64url');
-  writeFileSync(file, `${token}\n`, { mode: 0o600, flag: 'wx' });
+  if (!existsSync(file)) return undefined;
+  const token = readFileSync(file, 'utf8').trim();
+  if (token.length >= 16) return token;
+  throw new WeirError('failed', `${file} holds no token`, { hint: 'remove the file, so that a new one is made' });
+}
+
+/** Whole at every instant: another Weir may start on the same folder. */
+function writeToken(settings: Settings, token: string): string {
+  const file = tokenFile(settings);
+  const fresh = `${file}.${process.pid}`;
+  writeFileSync(fresh, `${token}\n`, { mode: 0o600 });
+  renameSync(fresh, file);
   return token;
 }
 

@@ -15,7 +15,18 @@ const number = ([minimum, maximum]: readonly [number, number], fallback: number,
 const fields = {
   listen: Type.String({ default: '127.0.0.1:8084', description: 'address and port of the HTTP API' }),
   data: Type.String({ default: './data', description: 'folder of the embedded store and the admin token' }),
-  store: Type.String({ default: '', description: 'sqlite:PATH; default sqlite:DATA/weir.db' }),
+  store: Type.String({
+    default: '',
+    description:
+      'sqlite:PATH, redis[s]://USER:PASSWORD@HOST:PORT/DB or redis[s]+sentinel://HOST,HOST/DB?master=NAME; default sqlite:DATA/weir.db',
+  }),
+  redis_wait: number([0, 10], 0, 'replicas of Redis that must have a change before it is acknowledged'),
+  redis_wait_ms: number([10, 4000], 1000, 'milliseconds they may take'),
+  mirror: Type.Union([Type.Literal('original'), Type.Literal('off')], {
+    default: 'original',
+    description:
+      'what is kept beside each cluster in Redis: original, its record in the form of the original; off, nothing',
+  }),
   admin_token: Type.String({ default: '', description: 'admin token; wins over the stored one' }),
   hosts: Type.String({ default: '', description: 'a hosts(5) file with addresses of WSs, asked before DNS' }),
   ssh_config: Type.String({ default: '', description: 'an ssh_config for ssh -F; default the user’s own' }),
@@ -29,6 +40,10 @@ const fields = {
     { default: 'info', description: 'trace, debug, info, warn, error or silent' },
   ),
   body_limit_mb: number([1, 1024], 64, 'largest request body, in MiB'),
+  original_networks: Type.String({
+    default: '',
+    description: 'IPv4 nets and addresses that need no token for /lvs/ (the original’s API), separated by commas',
+  }),
   keep_revisions: number([50, 1_000_000], 1000, 'revisions of a cluster that are kept'),
 };
 

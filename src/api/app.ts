@@ -8,8 +8,10 @@ import swaggerUi from '@fastify/swagger-ui';
 import Fastify from 'fastify';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import type { Net } from '../domain/address.ts';
 import type { Activations } from '../jobs/activations.ts';
 import type { LbRequests } from '../jobs/lb-requests.ts';
+import type { Neighbour } from '../jobs/neighbour.ts';
 import type { Publications } from '../jobs/publications.ts';
 import type { PublishedReleases } from '../jobs/published.ts';
 import type { Releases } from '../jobs/releases.ts';
@@ -22,10 +24,13 @@ import { installBodies } from './bodies.ts';
 import { changeRoutes } from './changes.ts';
 import { installErrors, refuseUnread, refuseUnrouted } from './errors.ts';
 import { eventRoutes } from './events.ts';
+import { installFreshness } from './freshness.ts';
 import { healthRoutes } from './health.ts';
 import { installMetrics } from './metrics.ts';
+import { originalApi } from './original/original.ts';
 import { publishingRoutes } from './publishing.ts';
 import { readRoutes } from './reads.ts';
+import { sharingRoutes } from './sharing.ts';
 import { statusRoutes } from './status.ts';
 import { wstypeRoutes } from './wstypes.ts';
 
@@ -38,6 +43,8 @@ export interface Services {
   activations: Activations;
   lbRequests: LbRequests;
   statuses: Statuses;
+  /** Where the store has mirrors that another program may write. */
+  neighbour: Neighbour | undefined;
   adminToken: string;
   version: string;
 }
@@ -46,6 +53,12 @@ export interface AppOptions {
   /** Kept out of Fastify, which would make a child of it and listeners for every request. */
   logger: Logger;
   bodyLimit: number;
+  original: {
+    /** Requests from there need no token for the original's API. */
+    networks: readonly Net[];
+    /** How long its pushes wait for other work on the cluster's LBs, in ms. */
+    patienceMs: number;
+  };
 }
 
 export async function createApp(services: Services, options: AppOptions): Promise<FastifyInstance> {
@@ -63,7 +76,7 @@ export async function createApp(services: Services, options: AppOptions): Promis
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   installErrors(app, options.logger);
   installBodies(app);
-  installAuth(app, services.adminToken);
+  installAuth(app, { adminToken: services.adminToken, originalNetworks: options.original.networks });
   const metrics = installMetrics(app, services, options.logger);
   await app.register(swagger, {
     openapi: {
@@ -86,16 +99,20 @@ export async function createApp(services: Services, options: AppOptions): Promis
   healthRoutes(app, services, metrics);
   await app.register(
     async (v1) => {
+      installFreshness(v1, services.state);
       changeRoutes(v1, services);
       readRoutes(v1, services);
       wstypeRoutes(v1, services);
       publishingRoutes(v1, services);
       activatingRoutes(v1, services);
       statusRoutes(v1, services);
+      sharingRoutes(v1, services);
       eventRoutes(v1, services);
     },
     { prefix: '/api/v1' },
   );
+  const { logger, original } = options;
+  await app.register(async (scope) => originalApi(scope, services, { logger, patienceMs: original.patienceMs }));
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
   return app;
 }
@@ -103,6 +120,9 @@ export async function createApp(services: Services, options: AppOptions): Promis
 const INTRODUCTION = `Control plane of an edge made of LVS, OSPF, FULLNAT and Nginx.
 
 Documents carry \`ETag: "REVISION"\`; \`If-Match\` on a change gives 412 with the current revision.
+Several Weirs may share a store. Each answers from its memory, which follows the store within milliseconds. Who must not
+read older than what it knows sends \`Weir-At-Least: REVISION\` with what it asks of a cluster, or
+\`Weir-Position: POSITION\` as a change answered it, with anything: the answer waits until it holds that.
 \`?dryRun=true\` on every change answers what would happen. Errors are RFC 9457 problems with
 \`code\`, \`hint\` and every problem found, each with its path in the input or document.
 Bodies are JSON; with \`Content-Type: text/plain\` (or application/yaml, application/json5) text that

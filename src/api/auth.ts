@@ -1,11 +1,13 @@
-/** Bearer tokens. Everything needs one but what is named here. */
+/** Bearer tokens. Everything needs one but what is named here, and what the settings open. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Net } from '../domain/address.ts';
 import { WeirError } from '../domain/errors.ts';
+import { addressWithin } from './original/networks.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who asks: the name of the token. */
+    /** Who asks: the name of the token; `original:ADDRESS` for a call of the original's API without one. */
     by: string;
   }
 }
@@ -13,7 +15,13 @@ declare module 'fastify' {
 /** Routes that answer without a token; a trailing slash opens everything below. */
 const open = ['/healthz', '/readyz', '/openapi.json', '/docs', '/docs/'];
 
-export function installAuth(app: FastifyInstance, adminToken: string): void {
+export interface AuthOptions {
+  adminToken: string;
+  /** Requests from there need no token for the original's API. */
+  originalNetworks: readonly Net[];
+}
+
+export function installAuth(app: FastifyInstance, { adminToken, originalNetworks }: AuthOptions): void {
   const expected = digest(adminToken);
   app.decorateRequest('by', '');
   app.addHook('onRequest', (request, _reply, done) => {
@@ -24,7 +32,9 @@ export function installAuth(app: FastifyInstance, adminToken: string): void {
       done();
       return;
     }
-    done(isOpen(request) ? undefined : refusal(header));
+    const address = isOriginal(request) ? addressWithin(originalNetworks, request.socket.remoteAddress) : undefined;
+    if (address !== undefined) request.by = `original:${address}`;
+    done(address !== undefined || isOpen(request) ? undefined : refusal(header));
   });
 }
 
@@ -36,6 +46,14 @@ function digest(token: string): Buffer {
 function isOpen(request: FastifyRequest): boolean {
   const path = request.routeOptions.url ?? '';
   return open.some((prefix) => path === prefix || (prefix.endsWith('/') && path.startsWith(prefix)));
+}
+
+/**
+ * Never what a page in a browser sends: it names its origin where it changes something elsewhere, and could make a
+ * browser within the networks change clusters with a form.
+ */
+function isOriginal(request: FastifyRequest): boolean {
+  return (request.routeOptions.url ?? '').startsWith('/lvs/') && request.headers.origin === undefined;
 }
 
 function refusal(header: string | undefined): WeirError {

@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { routes } from '../contract/routes.ts';
 import type { Route } from '../contract/routes.ts';
 import type { Jobs, LbJob, LbProgress } from '../jobs/lb-jobs.ts';
+import { sameValue } from '../domain/edge/patch.ts';
 import { mustGet } from '../jobs/releases.ts';
 import type { State } from '../store/state.ts';
 import { addRoute, pageOf, param, readQuery } from './request.ts';
@@ -44,8 +45,8 @@ export function jobRoutes(app: FastifyInstance, declared: JobRoutes, { state, jo
   });
 }
 
-/** How often a job that is not under way here is looked at. */
-const LOOK_MS = 1000;
+/** How often a job that is under way at another process is looked at. */
+const LOOK_MS = 500;
 
 /** `snapshot`, then `lb` for each step of each LB, then `end`. */
 function stream(reply: FastifyReply, job: LbJob, jobs: Jobs<LbJob>): void {
@@ -59,7 +60,7 @@ function stream(reply: FastifyReply, job: LbJob, jobs: Jobs<LbJob>): void {
   }
   const onChange = (next: LbJob) => {
     for (const [lb, progress] of Object.entries(next.lbs)) {
-      if (before[lb] !== progress) sse.send('lb', { lb, ...(progress satisfies LbProgress) });
+      if (!sameValue(before[lb], progress)) sse.send('lb', { lb, ...(progress satisfies LbProgress) });
     }
     before = next.lbs;
     if (next.ended === undefined) return;
@@ -72,12 +73,14 @@ function stream(reply: FastifyReply, job: LbJob, jobs: Jobs<LbJob>): void {
     return;
   }
   // Another process has it, or had it and died: its record tells, at the latest when its lease ends.
+  let ended = false;
   const timer = setInterval(() => void look(), LOOK_MS);
   sse.onClose(() => clearInterval(timer));
   const look = async () => {
     const known = await jobs.get(job.cluster, job.id).catch(() => undefined);
-    if (known?.ended === undefined) return;
-    clearInterval(timer);
+    if (!known || ended) return;
+    ended = known.ended !== undefined;
+    if (ended) clearInterval(timer);
     onChange(known);
   };
   void look();

@@ -46,10 +46,13 @@ export interface Client {
 
 export function createClient(options: ClientOptions): Client {
   const base = options.url.replace(/\/+$/, '');
+  /** Of the newest change answered: a balancer may send what comes next to another Weir, which must not be behind it. */
+  let position: string | undefined;
 
   async function send(path: string, init: RequestInit): Promise<Response> {
     const headers = new Headers(init.headers);
     if (options.token) headers.set('authorization', `Bearer ${options.token}`);
+    if (position !== undefined) headers.set('weir-position', position);
     let response: Response;
     try {
       response = await fetch(`${base}/api/v1${path}`, { ...init, headers });
@@ -57,6 +60,7 @@ export function createClient(options: ClientOptions): Client {
       throw unreachable(base, thrown);
     }
     if (!response.ok) throw await failureOf(response);
+    position = response.headers.get('weir-position') ?? position;
     return response;
   }
 

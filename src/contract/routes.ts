@@ -398,6 +398,38 @@ export const routes = {
     answer: page(s.WstypeWs),
     types: ['text/plain'],
   },
+  leaseList: {
+    method: 'GET',
+    path: '/leases',
+    tag: 'leases',
+    summary: 'What is under way, and at which process',
+    description:
+      'A lease that its process does not renew ends by itself, and another process looks after what it left.',
+    answer: Type.Object({ items: Type.Array(s.LeaseView) }),
+  },
+  leaseBreak: {
+    method: 'DELETE',
+    path: '/leases/:lease',
+    tag: 'leases',
+    summary: 'End somebody’s lease',
+    description:
+      'What works under it ends its sessions as soon as it notices; LBs refuse it once another has worked on them.',
+    answer: s.LeaseView,
+  },
+  conflictList: {
+    method: 'GET',
+    path: '/conflicts',
+    tag: 'original',
+    summary: 'What another program wrote to the mirrors in Redis that could not be merged, newest first',
+    answer: Type.Object({ items: Type.Array(s.ConflictView), unknown: Type.Array(Type.String()) }),
+  },
+  conflictDismiss: {
+    method: 'DELETE',
+    path: '/conflicts/:conflict',
+    tag: 'original',
+    summary: 'A conflict is dealt with: what is in Weir stands',
+    answer: Type.Object({ id: Type.String(), state: Type.Literal('dismissed') }),
+  },
   events: {
     method: 'GET',
     path: '/events',

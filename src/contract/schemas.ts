@@ -4,7 +4,7 @@
  */
 import Type from 'typebox';
 import type { Static } from 'typebox';
-import { ClusterType } from '../domain/edge/model.ts';
+import { Cluster, ClusterType } from '../domain/edge/model.ts';
 
 const o = Type.Optional;
 const text = Type.String();
@@ -254,6 +254,34 @@ export const LipsView = Type.Object({
   quarantine: Type.Record(text, Type.Object({ lb: text, since: text })),
 });
 export type LipsView = Static<typeof LipsView>;
+
+export const LeaseView = Type.Object({
+  name: text,
+  cluster: Type.Union([text, Type.Null()], { description: 'whose LBs are worked on' }),
+  work: Type.String({
+    description: 'publication, activation, drain, undrain, undo; takeover: what a dead process left',
+  }),
+  id: Type.String({ description: 'of the publication or activation' }),
+  process: Type.String({ description: 'host, process number and random text' }),
+  fence: Type.Integer({ description: 'LBs refuse lower numbers than the highest they have seen' }),
+  expires: text,
+  alive: Type.Boolean({ description: 'false: its process has not renewed it in time' }),
+});
+export type LeaseView = Static<typeof LeaseView>;
+
+export const ConflictView = Type.Object({
+  id: text,
+  cluster: text,
+  at: Type.String({ description: 'when it was noticed' }),
+  revision: Type.Integer({ description: 'that stayed as it was' }),
+  problems: Type.Array(ProblemItem),
+  foreign: Type.Union([Type.Record(text, text), Type.Null()], {
+    description: 'fields of the record as they were written; null: the record was removed',
+  }),
+  base: Type.Union([Cluster, Type.Null()], { description: 'document that the record was written from' }),
+  present: Type.Union([Cluster, Type.Null()], { description: 'document now' }),
+});
+export type ConflictView = Static<typeof ConflictView>;
 
 export interface Page<T> {
   items: T[];

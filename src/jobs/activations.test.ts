@@ -333,12 +333,12 @@ describe('an activation whose process died', () => {
     await session(0);
     expect(await jobs.activations.get('c', id)).toMatchObject({ state: 'running' });
     await vi.waitFor(async () =>
-      expect((await jobs.store.record({ kind: 'activation', key: `c/${id}` }))?.value).toMatchObject({
+      expect((await jobs.store.record({ kind: 'activation:c', key: id }))?.value).toMatchObject({
         lbs: { 'lb1.room1': { state: 'running' } },
       }),
     );
     jobs.pass(16_000);
-    await jobs.activations.recover();
+    await jobs.takeOver();
     const activation = await jobs.activations.get('c', id);
     expect(activation).toMatchObject({
       state: 'interrupted',

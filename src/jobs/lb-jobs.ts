@@ -9,7 +9,7 @@ import { messageOf, WeirError } from '../domain/errors.ts';
 import type { Problem } from '../domain/problem.ts';
 import type { ActivateStep, LbOutcome as AskedOutcome } from '../publish/activate-lb.ts';
 import type { LbOutcome as PublishOutcome, PublishStep } from '../publish/publish-lb.ts';
-import { articled, holdLbs, workUnderLease } from './leases.ts';
+import { articled, holdLbs, leaseOf, workUnderLease } from './leases.ts';
 import type { Held, LeaseOptions } from './leases.ts';
 
 export type LbState = 'waiting' | 'running' | PublishOutcome['state'] | AskedOutcome['state'];
@@ -81,8 +81,8 @@ export interface Jobs<J extends LbJob> {
   cancel(cluster: string, id: string): Promise<J>;
   /** Calls back at every change until the end; answers how to stop. undefined if it is not under way here. */
   watch(id: string, listener: (job: J) => void): (() => void) | undefined;
-  /** Marks jobs whose process died as interrupted. */
-  recover(): Promise<void>;
+  /** Marks a job whose process died as interrupted. */
+  interrupt(cluster: string, id: string): Promise<void>;
   /** Cancels what is under way and waits for it. */
   close(): Promise<void>;
 }
@@ -92,11 +92,16 @@ export interface LbJobs<J extends LbJob> extends Jobs<J> {
   start(cluster: string, begin: () => Promise<Begun<J>>): Promise<J>;
 }
 
+/** Kind of the record by which a process is asked to cancel a job that it has. */
+const CANCEL = 'cancel';
+
 /** Jobs kept per cluster and kind. */
 const KEPT = 100;
 
 interface Running<J> {
   job: J;
+  /** Of its lease. */
+  fence: number;
   listeners: Set<(job: J) => void>;
   stop: AbortController;
   ending: AbortController;
@@ -108,14 +113,29 @@ export function createLbJobs<J extends LbJob>(kind: JobKind, options: JobOptions
   const { store } = options;
   const running = new Map<string, Running<J>>();
 
+  const unfollow = store.follow((event) => {
+    for (const { kind: asked, key } of event.records) {
+      if (asked === CANCEL) running.get(key)?.stop.abort();
+    }
+  });
+
+  /** Another process has it: the log of events brings it there. Nothing is kept. */
+  async function askToCancel(cluster: string, id: string): Promise<void> {
+    const records = [{ kind: CANCEL, key: id, value: undefined }];
+    const claims = { remove: [], add: [] };
+    const at = options.now().toISOString();
+    const message = `cancel ${kind.name} ${id} of ${cluster}`;
+    await store.commit({ changes: [], claims, records, by: options.owner, at, message });
+  }
+
   async function start(cluster: string, begin: () => Promise<Begun<J>>): Promise<J> {
     const id = newId(options);
     const lease = await holdLbs(cluster, { what: kind.name, id }, options);
     try {
       const { job: given, work } = await begin();
       const job = { ...given, id, state: 'running', at: options.now().toISOString() } as J;
-      await put(job, 0);
-      const run = runningOf(job);
+      const run = runningOf(job, lease.fence);
+      await put(run, job, 0);
       running.set(id, run);
       lease.lost.addEventListener('abort', () => end(run));
       run.finished = workOn(run, lease, work);
@@ -166,19 +186,24 @@ export function createLbJobs<J extends LbJob>(kind: JobKind, options: JobOptions
   function save(run: Running<J>, last: Partial<LbJob> = {}): Promise<void> {
     const asked = run.job;
     run.saving = run.saving
-      .then(() => (run.job === asked ? put({ ...asked, ...last }) : undefined))
+      .then(() => (run.job === asked ? put(run, { ...asked, ...last }) : undefined))
       .catch((thrown: unknown) => options.onError(`progress of ${articled(kind.name)} cannot be saved`, thrown));
     return run.saving;
   }
 
-  async function put(job: J, expected?: number): Promise<void> {
-    const key = keyOf(job.cluster, job.id);
-    await store.putRecord({ kind: kind.name, key, value: job, ...(expected === undefined ? {} : { expected }) });
+  /** Not over what another process made of it, once it has the lease. */
+  async function put(run: Running<J>, job: J, expected?: number): Promise<void> {
+    const fence = { lease: leaseOf(job.cluster), number: run.fence };
+    const at = expected === undefined ? {} : { expected };
+    await store.putRecord({ kind: recordKind(job.cluster), key: job.id, value: job, fence, ...at });
+  }
+
+  function recordKind(cluster: string): string {
+    return `${kind.name}:${cluster}`;
   }
 
   async function stored(cluster: string): Promise<J[]> {
-    const records = await store.records(kind.name);
-    const all = records.filter((r) => r.key.startsWith(`${cluster}/`)).map((r) => r.value as J);
+    const all = (await store.records(recordKind(cluster))).map((record) => record.value as J);
     return (await settled(all)).sort((a, b) => (a.id < b.id ? 1 : -1));
   }
 
@@ -186,37 +211,35 @@ export function createLbJobs<J extends LbJob>(kind: JobKind, options: JobOptions
   async function settled(jobs: readonly J[]): Promise<J[]> {
     const open = jobs.filter((job) => job.state === 'running' && !running.has(job.id));
     if (open.length === 0) return [...jobs];
-    const now = options.now();
-    const alive = await workUnderLease(store, now);
-    // One that ended while this was asked has its end in the store.
-    const marked = await Promise.all(
-      open
-        .filter((job) => !alive.has(job.id))
-        .map(async ({ cluster, id }) => {
-          const record = await store.record({ kind: kind.name, key: keyOf(cluster, id) });
-          if (!record) return undefined;
-          const job = record.value as J;
-          if (job.state !== 'running' || running.has(id)) return job;
-          const lbs = unfinished(job, kind.unseen);
-          const ended: J = { ...job, state: 'interrupted', ended: now.toISOString(), lbs };
-          await put(ended, record.version);
-          return ended;
-        }),
-    );
+    const alive = await workUnderLease(store, options.now());
+    const dead = open.filter((job) => !alive.has(job.id));
+    const marked = await Promise.all(dead.map(({ cluster, id }) => interrupted(cluster, id)));
     const byId = new Map(marked.flatMap((job) => (job ? [[job.id, job]] : [])));
     return jobs.map((job) => byId.get(job.id) ?? job);
   }
 
+  /** One that ended while this was asked has its end in the store. */
+  async function interrupted(cluster: string, id: string): Promise<J | undefined> {
+    const record = await store.record({ kind: recordKind(cluster), key: id });
+    if (!record) return undefined;
+    const job = record.value as J;
+    if (job.state !== 'running' || running.has(id)) return job;
+    const lbs = unfinished(job, kind.unseen);
+    const ended: J = { ...job, state: 'interrupted', ended: options.now().toISOString(), lbs };
+    await store.putRecord({ kind: recordKind(cluster), key: id, value: ended, expected: record.version });
+    return ended;
+  }
+
   async function prune(cluster: string): Promise<void> {
     for (const old of (await stored(cluster)).slice(KEPT)) {
-      await store.putRecord({ kind: kind.name, key: keyOf(cluster, old.id), value: undefined });
+      await store.putRecord({ kind: recordKind(cluster), key: old.id, value: undefined });
     }
   }
 
   async function get(cluster: string, id: string): Promise<J> {
     const here = running.get(id);
     if (here && here.job.cluster === cluster) return here.job;
-    const record = await store.record({ kind: kind.name, key: keyOf(cluster, id) });
+    const record = await store.record({ kind: recordKind(cluster), key: id });
     const [job] = record ? await settled([record.value as J]) : [];
     if (job) return job;
     throw new WeirError('not_found', `there is no ${kind.name} ${id} of cluster ${cluster}`, {
@@ -233,7 +256,8 @@ export function createLbJobs<J extends LbJob>(kind: JobKind, options: JobOptions
     },
     async cancel(cluster, id) {
       const job = await get(cluster, id);
-      running.get(id)?.stop.abort();
+      if (running.has(id)) running.get(id)?.stop.abort();
+      else if (job.state === 'running') await askToCancel(cluster, id);
       return job;
     },
     watch(id, listener) {
@@ -242,32 +266,29 @@ export function createLbJobs<J extends LbJob>(kind: JobKind, options: JobOptions
       run.listeners.add(listener);
       return () => run.listeners.delete(listener);
     },
-    async recover() {
-      await settled((await store.records(kind.name)).map((record) => record.value as J));
+    async interrupt(cluster, id) {
+      await interrupted(cluster, id);
     },
     async close() {
+      unfollow();
       for (const run of running.values()) end(run);
       await Promise.allSettled([...running.values()].map((run) => run.finished));
     },
   };
 }
 
-function runningOf<J>(job: J): Running<J> {
+function runningOf<J>(job: J, fence: number): Running<J> {
   const stop = new AbortController();
   const ending = new AbortController();
   // One of each session.
   for (const { signal } of [stop, ending]) setMaxListeners(0, signal);
   const nothing = Promise.resolve();
-  return { job, listeners: new Set(), stop, ending, finished: nothing, saving: nothing };
+  return { job, fence, listeners: new Set(), stop, ending, finished: nothing, saving: nothing };
 }
 
 function end(run: Pick<Running<unknown>, 'stop' | 'ending'>): void {
   run.stop.abort();
   run.ending.abort();
-}
-
-function keyOf(cluster: string, id: string): string {
-  return `${cluster}/${id}`;
 }
 
 /** Sorts by time. */

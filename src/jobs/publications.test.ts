@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { Cluster } from '../domain/edge/model.ts';
 import { cluster, lb, vip } from '../store/testing.ts';
-import type { Publication, PublicationRequest } from './publications.ts';
+import type { Publication, PublicationRequest, Publications } from './publications.ts';
 import { openJobs } from './testing.ts';
 import type { Jobs, JobsOptions } from './testing.ts';
 
@@ -239,17 +239,17 @@ describe('a publication that is cancelled', () => {
 
 describe('a publication whose process died', () => {
   /** Leaves it as it stands, with its lease. */
-  async function die(): Promise<Publication> {
+  async function die(): Promise<{ id: string; dead: Publications }> {
     await open(2);
     const dead = jobs.another();
     const publication = await dead.start({ cluster: 'c', by: 'test' });
     await session(1);
-    return publication;
+    return { id: publication.id, dead };
   }
 
   test('is running until its lease ends, then interrupted, whoever asks first and without a restart', async () => {
     const { id } = await die();
-    await jobs.publications.recover();
+    await jobs.takeOver();
     expect(await jobs.publications.get('c', id)).toMatchObject({ state: 'running' });
     await expect(start()).rejects.toMatchObject({ code: 'busy' });
     jobs.pass(16_000);
@@ -268,13 +268,22 @@ describe('a publication whose process died', () => {
     expect(await jobs.publications.get('c', id)).toMatchObject({ state: 'interrupted' });
   });
 
-  test('is marked at the next start', async () => {
+  test('is marked by whoever looks for leases that ended, and the lease is free then', async () => {
     const { id } = await die();
     jobs.pass(16_000);
-    await jobs.publications.recover();
-    expect((await jobs.store.record({ kind: 'publication', key: `c/${id}` }))?.value).toMatchObject({
+    await jobs.takeOver();
+    expect((await jobs.store.record({ kind: 'publication:c', key: id }))?.value).toMatchObject({
       state: 'interrupted',
     });
+    expect(await jobs.store.leases()).toEqual([]);
+  });
+
+  test('that only slept does not write over what was made of it meanwhile', async () => {
+    const { id, dead } = await die();
+    jobs.pass(16_000);
+    await jobs.takeOver();
+    await dead.close();
+    expect(await jobs.publications.get('c', id)).toMatchObject({ state: 'interrupted' });
   });
 });
 
@@ -285,7 +294,7 @@ describe('a store that fails', () => {
       store: (real) => ({
         ...real,
         putRecord: (write) =>
-          failing && write.kind === 'publication'
+          failing && write.kind === 'publication:c'
             ? Promise.reject(new Error('the disk is full'))
             : real.putRecord(write),
       }),

@@ -46,9 +46,12 @@ export function createReleases(state: State, resolve: Resolve): Releases {
 
   return {
     async refresh(name) {
+      // A change that another process just answered is not to be missed.
+      await state.sync();
       const before = mustGet(state, name);
       const { found, warnings } = await resolve(namesToResolve(before.cluster), before.addresses.found);
       await state.setAddresses(name, found);
+      await state.learnSecret(name);
       return { state: mustGet(state, name), warnings };
     },
     of(cluster) {

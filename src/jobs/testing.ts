@@ -11,6 +11,7 @@ import { openState } from '../store/state.ts';
 import type { State } from '../store/state.ts';
 import { createActivations } from './activations.ts';
 import type { ActivationOptions, Activations } from './activations.ts';
+import { takeOverNow } from './leases.ts';
 import { createLbRequests } from './lb-requests.ts';
 import type { LbRequests } from './lb-requests.ts';
 import { createPublications } from './publications.ts';
@@ -32,6 +33,7 @@ export interface Jobs {
   activations: Activations;
   lbRequests: LbRequests;
   statuses: Statuses;
+  neighbour: undefined;
   /** Sessions in the order in which they were opened. */
   sessions: PlayedSession[];
   /** What onError was told. */
@@ -43,6 +45,8 @@ export interface Jobs {
   create(cluster: Cluster): Promise<void>;
   /** Another process on the same store. */
   another(changes?: Partial<PublicationOptions>): Publications;
+  /** Looks after what dead processes left. */
+  takeOver(): Promise<void>;
   anotherActivations(changes?: Partial<ActivationOptions>): Activations;
   close(): Promise<void>;
 }
@@ -97,10 +101,19 @@ export async function openJobs(options: JobsOptions = {}): Promise<Jobs> {
     activations,
     lbRequests: createLbRequests(common),
     statuses: createStatuses({ ...common, parallel: options.parallel ?? 8 }),
+    neighbour: undefined,
     sessions,
     errors,
     another,
     anotherActivations,
+    takeOver: () =>
+      takeOverNow({
+        ...common,
+        async settle({ cluster, id }) {
+          await publications.interrupt(cluster, id);
+          await activations.interrupt(cluster, id);
+        },
+      }),
     setHosts: (text) => writeFileSync(hostsFile, text),
     pass: (ms) => void (time += ms),
     create: async (cluster) => {

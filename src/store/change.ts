@@ -207,6 +207,7 @@ export function commitOf(next: Prepared, request: ChangeRequest, at: string): Co
         kind: 'cluster',
         name: request.cluster,
         expected: next.base,
+        ...(before ? { was: before.digest } : {}),
         document: document ?? null,
         patch: outcome.patch,
         calls: request.calls,

@@ -1,5 +1,5 @@
 /** Who follows the events of this process. */
-import type { StoreEvent } from '../port.ts';
+import type { StoreEvent } from './port.ts';
 
 export type Listener = (event: StoreEvent) => void;
 

@@ -6,6 +6,7 @@
  */
 import type { Claim, ClaimKey } from '../domain/edge/claims.ts';
 import type { Call } from '../domain/edge/operations.ts';
+import type { Problem } from '../domain/problem.ts';
 
 /** Kinds of documents that have revisions. */
 export type DocumentKind = 'cluster';
@@ -19,6 +20,8 @@ export interface DocumentId {
 export interface DocumentChange extends DocumentId {
   /** Revision it was made from: the newest, also that of a deletion; 0 if the name was never used. */
   readonly expected: number;
+  /** Digest of that revision. Refused like another revision where it is not: a failover can lose a revision and another take its number. */
+  readonly was?: string;
   /** The whole new document; null deletes. Stores serialise it only when they keep a copy. */
   readonly document: object | null;
   /** What differs from the revision `expected`; null where there was none before, or none is left. */
@@ -126,6 +129,10 @@ export interface Lease {
 export interface Store {
   /** For messages: what and where, without secrets. */
   readonly description: string;
+  /** Whether other processes may be at work on it: leases that are there may be alive. */
+  readonly shared: boolean;
+  /** Foreign writes to the mirrors of clusters; left out where the store has no mirrors. */
+  readonly mirrors?: Mirrors;
 
   /** Every document that is there or was deleted, every claim, and the log position they belong to. */
   load(): Promise<{ documents: StoredDocument[]; claims: Claim[]; position: number }>;
@@ -142,8 +149,14 @@ export interface Store {
   /** Events after an id, oldest first. */
   events(after: number, limit: number): Promise<StoreEvent[]>;
 
-  /** Calls `listener` for every event from now on, in order, also those of other processes; answers how to stop. */
-  follow(listener: (event: StoreEvent) => void): () => void;
+  /**
+   * Calls `listener` for every event from now on, in order, also those of other processes; answers how to stop.
+   * `onLost` hears that events were missed for good (the log was cut, or a failover lost its end): load again. It is
+   * waited for by `sync`.
+   */
+  follow(listener: (event: StoreEvent) => void, onLost?: () => Promise<void>): () => void;
+  /** Followers have heard every commit that was made before this was called once it answers. */
+  sync(): Promise<void>;
 
   records(kind: string): Promise<StoredRecord[]>;
   record(id: RecordId): Promise<StoredRecord | undefined>;
@@ -160,9 +173,49 @@ export interface Store {
   /** An operator ends somebody's lease; false if there was none. */
   breakLease(name: string): Promise<boolean>;
 
-  /** Fails if the store does not answer or cannot write. */
-  ping(): Promise<void>;
+  /** Fails if the store does not answer or cannot write; answers the id of the newest event. */
+  ping(): Promise<number>;
   close(): Promise<void>;
+}
+
+/** A write by another program to the mirror of a cluster. */
+export interface ForeignWrite {
+  readonly id: string;
+  readonly cluster: string;
+  /** ISO time at which it was noticed. */
+  readonly at: string;
+  /** What the mirror held before: that of a revision, or of the foreign write with that id. */
+  readonly base: { readonly revision: number } | { readonly after: string };
+  /** The mirror's fields; undefined where it was removed. */
+  readonly fields: Readonly<Record<string, string>> | undefined;
+  readonly outcome?: ForeignOutcome;
+}
+
+/** What became of a foreign write. */
+export type ForeignOutcome =
+  | { readonly state: 'merged'; readonly at: string; readonly revision: number }
+  | {
+      readonly state: 'conflict';
+      readonly at: string;
+      /** Revision of the document that stayed as it was. */
+      readonly revision: number;
+      readonly problems: readonly Problem[];
+    }
+  | { readonly state: 'dismissed'; readonly at: string; readonly by: string };
+
+/** Mirrors of clusters in the form of the original, which other programs may read and write. */
+export interface Mirrors {
+  /** Calls back whenever there may be a foreign write that has no outcome; answers how to stop. */
+  onForeign(listener: () => void): () => void;
+  /** How many have no outcome. */
+  open(): Promise<number>;
+  /** Oldest first: those without an outcome, conflicts that nobody dismissed, and the newest 50 of all others. */
+  foreign(): Promise<ForeignWrite[]>;
+  settle(id: string, outcome: ForeignOutcome): Promise<void>;
+  /** Writes the mirror of a document anew, unless a foreign write came after this one. */
+  restore(write: ForeignWrite, document: object | null, revision: number): Promise<void>;
+  /** Records in the original's form of clusters that are not in the store. */
+  unknown(): Promise<string[]>;
 }
 
 /** A whole copy of a document is kept at every revision that is a multiple of this, and at the first. */

@@ -34,13 +34,13 @@ export interface Present {
   take(event: StoreEvent): void;
   /** Whether the holders of refused claims are known here, so that trying again cannot help. */
   knows(conflict: Extract<Conflict, { type: 'claims' }>): boolean;
-  catchUp(store: Store): Promise<void>;
 }
 
 /** What the store has, as it is now. */
 export async function loadPresent(store: Store): Promise<Present> {
-  const [{ documents, position }, lips, addresses, secrets] = await Promise.all([
-    store.load(),
+  const { documents, position } = await store.load();
+  // Read after the position that the events go on from: what changed in between is told once more by them.
+  const [lips, addresses, secrets] = await Promise.all([
     store.records('lips'),
     store.records('addresses'),
     store.records('secret'),
@@ -168,13 +168,6 @@ function createPresent(position: number): Present & { install(state: ClusterStat
     version: () => at,
     knows: (conflict) =>
       conflict.refused.every(({ wanted, holder }) => holdings.claim(wanted.key)?.cluster === holder.cluster),
-    async catchUp(store) {
-      for (;;) {
-        const events = await store.events(at, 500);
-        for (const event of events) take(event);
-        if (events.length < 500) return;
-      }
-    },
   };
 }
 

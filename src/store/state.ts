@@ -28,6 +28,14 @@ export interface State {
   wstypes(): string[];
   /** Goes up with every event that was taken in; for caches of what was read. */
   version(): number;
+  /** Takes in what the store has; false where an event of that id is not in it. */
+  reached(position: number): Promise<boolean>;
+  /** Takes in all that is committed now. */
+  sync(): Promise<void>;
+  /** The newest revision of a name, also that of a deletion; 0 if it was never used. */
+  revisionOf(name: string): number;
+  /** Knows the secret that a cluster's document refers to, once it answers. */
+  learnSecret(cluster: string): Promise<void>;
   change(request: ChangeRequest): Promise<ChangeOutcome>;
   /** Stores addresses that WSs were found at, if they differ. */
   setAddresses(cluster: string, found: FoundAddresses): Promise<void>;
@@ -49,16 +57,29 @@ export interface StateOptions {
 
 /** Tries of one change against others of other processes before it is given up. */
 const MAX_TRIES = 50;
+/** Between tries to load everything again, in ms. */
+const RELOAD_MS = 500;
 
 export async function openState(store: Store, options: StateOptions): Promise<State> {
-  const present = await loadPresent(store);
   const listeners = new Set<(event: StoreEvent) => void>();
   const queue = createQueue();
-  const stop = store.follow((event) => {
+  /** Events that come while everything is loaded; undefined while nothing is. */
+  let held: StoreEvent[] | undefined = [];
+  const ending = new AbortController();
+  let reloading: Promise<void> | undefined;
+  const unfollow = store.follow((event) => (held ? held.push(event) : take(event)), reload);
+  let present = await loadPresent(store).catch((thrown: unknown) => {
+    unfollow();
+    throw thrown;
+  });
+  release();
+
+  function take(event: StoreEvent): void {
     try {
       present.take(event);
     } catch (thrown) {
-      options.onError(`event ${event.id} cannot be taken in: ${messageOf(thrown)}`, thrown);
+      options.onError(`event ${event.id} cannot be taken in: ${messageOf(thrown)}; everything is loaded again`, thrown);
+      void reload();
     }
     for (const listener of listeners) {
       try {
@@ -70,7 +91,32 @@ export async function openState(store: Store, options: StateOptions): Promise<St
     for (const change of event.changes) {
       learnSecret(change.name).catch((thrown: unknown) => options.onError('a secret cannot be read', thrown));
     }
-  });
+  }
+
+  function release(): void {
+    const events = held ?? [];
+    held = undefined;
+    events.forEach(take);
+  }
+
+  /** Until it has succeeded: what is held in memory meanwhile is old, and nothing can be made of the events that follow. */
+  function reload(): Promise<void> {
+    held ??= [];
+    reloading ??= (async () => {
+      while (!ending.signal.aborted) {
+        try {
+          present = await loadPresent(store);
+          break;
+        } catch (thrown) {
+          options.onError('the state cannot be loaded again', thrown);
+          await new Promise((resolve) => setTimeout(resolve, RELOAD_MS));
+        }
+      }
+      reloading = undefined;
+      release();
+    })();
+    return reloading;
+  }
 
   /** Events carry no secrets: one that another process stored is read when a document first refers to it. */
   async function learnSecret(cluster: string): Promise<void> {
@@ -105,7 +151,7 @@ export async function openState(store: Store, options: StateOptions): Promise<St
       if (result.ok) return next.outcome;
       if (result.conflict.type === 'claims' && present.knows(result.conflict))
         throw refusedClaims(next.document, result.conflict);
-      await present.catchUp(store);
+      await store.sync();
     }
     throw new WeirError('conflict', `cluster ${request.cluster} changes faster than this change can be made`, {
       hint: 'try again',
@@ -120,6 +166,14 @@ export async function openState(store: Store, options: StateOptions): Promise<St
       [...(present.byWstype.get(wstype) ?? [])].flatMap((name) => present.clusters.get(name) ?? []),
     wstypes: () => [...present.byWstype.keys()].sort(),
     version: () => present.version(),
+    async reached(position) {
+      if (present.version() >= position) return true;
+      await store.sync();
+      return present.version() >= position;
+    },
+    sync: () => store.sync(),
+    revisionOf: (name) => present.clusters.get(name)?.revision ?? present.deleted.get(name) ?? 0,
+    learnSecret,
     change: (request) => (request.dryRun === true ? commitChange(request) : queue(() => commitChange(request))),
     setAddresses: (cluster, found) =>
       queue(async () => {
@@ -158,7 +212,10 @@ export async function openState(store: Store, options: StateOptions): Promise<St
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    close: stop,
+    close() {
+      ending.abort();
+      unfollow();
+    },
   };
 
   async function commitRecords(records: RecordWrite[], by: string, delta?: HoldingsDelta): Promise<void> {

@@ -6,6 +6,7 @@ import { documentCommands } from './documents.ts';
 import { publishCommands } from './publish.ts';
 import { readCommands } from './read.ts';
 import { renderCommand } from './render.ts';
+import { sharingCommands } from './sharing.ts';
 import { statusCommand } from './status.ts';
 
 export const commands: readonly Command[] = [
@@ -16,4 +17,5 @@ export const commands: readonly Command[] = [
   ...publishCommands,
   ...activateCommands,
   statusCommand,
+  ...sharingCommands,
 ];

@@ -18,7 +18,9 @@ import type {
 import type { Connection } from './database.ts';
 
 export function documentsIn(db: Connection) {
-  const newest = db.prepare<NewestRow>('SELECT revision, base, oldest FROM documents WHERE kind = ? AND name = ?');
+  const newest = db.prepare<NewestRow>(
+    'SELECT revision, base, oldest, digest FROM documents WHERE kind = ? AND name = ?',
+  );
   const setNewest = db.prepare(
     'INSERT OR REPLACE INTO documents (kind, name, revision, base, oldest, digest) VALUES (?, ?, ?, ?, ?, ?)',
   );
@@ -39,7 +41,8 @@ export function documentsIn(db: Connection) {
       const { kind, name, digest, calls } = change;
       const row = newest.get(kind, name);
       const current = row?.revision ?? 0;
-      if (current !== change.expected) return { type: 'revision', id: { kind, name }, current };
+      const other = change.was !== undefined && change.was !== (row?.digest ?? '');
+      if (current !== change.expected || other) return { type: 'revision', id: { kind, name }, current };
       const revision = current + 1;
       const deleted = change.document === null;
       const patch = deleted || !row?.base ? null : change.patch;
@@ -82,6 +85,7 @@ interface NewestRow {
   /** null while deleted. */
   base: number | null;
   oldest: number;
+  digest: string;
 }
 
 function readersOf(db: Connection) {

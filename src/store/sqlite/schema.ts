@@ -44,4 +44,9 @@ export const migrations: readonly string[] = [
   -- Rows stay when a lease ends, with owner NULL: the fence of its last owner is still needed. expires: ms since 1970.
   CREATE TABLE leases (name TEXT PRIMARY KEY, owner TEXT, fence INTEGER NOT NULL UNIQUE, expires INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   `,
+  // Jobs are read by cluster.
+  `
+  UPDATE records SET kind = kind || ':' || substr(key, 1, instr(key, '/') - 1), key = substr(key, instr(key, '/') + 1)
+  WHERE kind IN ('publication', 'activation') AND instr(key, '/') > 0;
+  `,
 ];

@@ -6,13 +6,13 @@
  * May import the domain and the port. server.ts and tests import it.
  */
 import { WeirError } from '../../domain/errors.ts';
+import { followersOf } from '../followers.ts';
 import type { Commit, CommitResult, Conflict, EventChange, RecordWrite, Store, StoreEvent } from '../port.ts';
 import { claimsIn } from './claims.ts';
 import { openDatabase } from './database.ts';
 import type { Connection } from './database.ts';
 import { documentsIn } from './documents.ts';
 import { faultOf } from './fault.ts';
-import { followersOf } from './followers.ts';
 import { leasesIn, recordsIn } from './records.ts';
 import { retentionIn } from './retention.ts';
 import type { Retention } from './retention.ts';
@@ -42,6 +42,7 @@ function storeOn(db: Connection, options: SqliteOptions): Store {
 
   return {
     description: db.description,
+    shared: false,
     load: () => answer(() => ({ documents: documents.load(), claims: claims.all(), position: tables.position() })),
     commit: (commit) =>
       answer(() => {
@@ -52,7 +53,9 @@ function storeOn(db: Connection, options: SqliteOptions): Store {
     history: (id, page) => answer(() => documents.history(id, page)),
     revision: (id, revision) => answer(() => documents.revision(id, revision)),
     events: (after, limit) => answer(() => documents.events(after, limit)),
-    follow,
+    follow: (listener) => follow(listener),
+    // Commits are told before they are answered.
+    sync: () => Promise.resolve(),
     records: (kind) => answer(() => records.ofKind(kind)),
     record: (id) => answer(() => records.one(id)),
     putRecord: (wanted) => answer(() => db.write(() => putRecord(tables, wanted), isOk)),
@@ -61,7 +64,11 @@ function storeOn(db: Connection, options: SqliteOptions): Store {
     release: (lease) => answer(() => leases.release(lease)),
     leases: () => answer(() => leases.all()),
     breakLease: (name) => answer(() => leases.end(name)),
-    ping: () => answer(() => tables.touch()),
+    ping: () =>
+      answer(() => {
+        tables.touch();
+        return tables.position();
+      }),
     close: () => answer.last(() => db.close()),
   };
 }
