@@ -4,6 +4,7 @@
  */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -415,7 +416,7 @@ describe.skipIf(noHosts)(title('a push'), () => {
 
   beforeAll(async () => {
     edge = await openEdge({
-      hosts: `${seedHosts}\n10.0.20.13 apps-extngtest1-bgp0.hy01\n`,
+      hosts: `${seedHosts}\n10.0.20.13 apps-extngtest1-bgp0.hy01\n10.0.20.14 img0.hy01\n10.0.20.15 ngx2.hy01\n`,
       settings: { original_networks: '127.0.0.1', publish_timeout: '20' },
     });
   });
@@ -524,4 +525,44 @@ describe.skipIf(noHosts)(title('a push'), () => {
     expect(seen(answer)).toEqual(failed('ws added failed'));
     expect(whyOf(answer)).toMatch(/kept.*no-address-1\.invalid.*no-address-2\.invalid/);
   });
+
+  test('is what the examples of the documentation do, by copy and paste', async () => {
+    const host = await edge.hosts.start(seedLb);
+    await call(`/${seedName}`, '-X', 'DELETE');
+    const folder = await mkdtemp(join(tmpdir(), 'weir-original-'));
+    try {
+      await writeFile(join(folder, 'lbs.json'), JSON.stringify(seed.lbinfos));
+      await writeFile(join(folder, 'vips.json'), JSON.stringify(seed.vip2ws));
+      const script = examples()
+        .replace('http://127.0.0.1:8084', edge.server.url)
+        .replaceAll(/\ncurl/g, '\necho\ncurl -sS');
+      const { stdout, stderr } = await run('bash', ['-u', '-c', script], { cwd: folder });
+      expect(stderr).toBe('');
+      const answers = stdout.trim().split('\n');
+      const messages = answers
+        .filter((line) => line !== '')
+        .map((line) => (JSON.parse(line) as { message: unknown }).message);
+      expect(messages.slice(0, -1)).toEqual([
+        'cluster has been added successfully',
+        'vip has been added successfully',
+        'vip has been deleted successfully',
+        'ws has been added successfully',
+        'port has been added successfully',
+        'port has been modified successfully',
+        'port has been deleted successfully',
+        'wstype has been modified successfully',
+        'cluster has been synced successfully',
+      ]);
+      expect(messages.at(-1)).toMatchObject({ name: seedName, vip2ws: [{ vip: VIP, wstype: 'apps-new' }, {}] });
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+      await host.stop();
+    }
+  });
 });
+
+/** The commands under the heading Examples. */
+function examples(): string {
+  const page = readFileSync(new URL('../docs/original-api.md', import.meta.url), 'utf8');
+  return page.split('## Examples\n')[1]?.split('```')[1] ?? '';
+}

@@ -125,5 +125,6 @@ read older than what it knows sends \`Weir-At-Least: REVISION\` with what it ask
 \`Weir-Position: POSITION\` as a change answered it, with anything: the answer waits until it holds that.
 \`?dryRun=true\` on every change answers what would happen. Errors are RFC 9457 problems with
 \`code\`, \`hint\` and every problem found, each with its path in the input or document.
+Calls tagged \`original\` are those of the system before, for its scripts: they have answers of their own.
 Bodies are JSON; with \`Content-Type: text/plain\` (or application/yaml, application/json5) text that
 starts with { or [ is read as JSON5, anything else as YAML.`;

@@ -29,6 +29,14 @@ export interface DocumentChange extends DocumentId {
   readonly calls: readonly Call[];
   /** Digest of the new document; empty for a deletion. */
   readonly digest: string;
+  /** Its number where that is not `expected` + 1: for a name that was never used, whose history begins there. */
+  readonly revision?: number;
+  /** A revision of a history that is brought back: kept like any other, while the name stays as if it were deleted. */
+  readonly past?: true;
+}
+
+export function numberOf(change: DocumentChange): number {
+  return change.revision ?? change.expected + 1;
 }
 
 export interface RecordId {
@@ -90,6 +98,7 @@ export interface EventChange extends DocumentId {
   readonly revision: number;
   readonly digest: string;
   readonly calls: readonly Call[];
+  /** Nothing is there under the name: it was deleted, or its history is being brought back. */
   readonly deleted: boolean;
   readonly patch: object | null;
   /** Whole, where there is no patch to make it from (new documents). */

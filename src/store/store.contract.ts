@@ -311,6 +311,62 @@ function historySuite(given: Given): void {
     }
   });
 
+  test('a history may begin at any number where the name was never used', async () => {
+    const { store } = given();
+    eventOf(
+      await store.commit(commitOf({ changes: [{ ...change(undefined, cluster('a'), 0), revision: 2 * COPY_EVERY }] })),
+    );
+    const next = cluster('a', { device: 'eth9' });
+    const event = eventOf(
+      await store.commit(commitOf({ changes: [change(cluster('a'), next, 2 * COPY_EVERY)] })),
+    );
+    expect(event.changes[0]?.revision).toBe(2 * COPY_EVERY + 1);
+    const entries = await store.history(clusterId('a'), { limit: 10 });
+    expect(entries.map((h) => h.revision)).toEqual([2 * COPY_EVERY + 1, 2 * COPY_EVERY]);
+    expect(await store.history(clusterId('a'), { limit: 1, before: 2 * COPY_EVERY })).toEqual([]);
+    expect(await store.revision(clusterId('a'), 2 * COPY_EVERY - 1)).toBeUndefined();
+    expect(rebuilt(await store.revision(clusterId('a'), 2 * COPY_EVERY + 1))).toEqual(next);
+    expect((await store.load()).documents).toMatchObject([{ name: 'a', revision: 2 * COPY_EVERY + 1, deleted: false }]);
+  });
+
+  test('revisions that are brought back are kept, while nothing is there under the name', async () => {
+    const { store } = given();
+    const states = [1, 2, 3].map((n) => cluster('a', { device: `eth${n}` }));
+    const past = (n: number) => ({ ...change(states[n - 1], states[n] ?? cluster('a'), 6 + n), past: true as const });
+    const first = { ...change(undefined, states[0] ?? cluster('a'), 0), revision: 7, past: true as const };
+    const events = [];
+    for (const made of [first, past(1)]) events.push(eventOf(await store.commit(commitOf({ changes: [made] }))));
+    expect(events.flatMap((e) => e.changes)).toMatchObject(
+      [7, 8].map((revision) => ({ revision, deleted: true, patch: null })),
+    );
+    const position = (await store.load()).position;
+    expect((await store.load()).documents).toMatchObject([{ name: 'a', revision: 8, deleted: true }]);
+    expect(await store.events(0, 10)).toEqual(events);
+    for (const n of [7, 8]) expect(rebuilt(await store.revision(clusterId('a'), n))).toEqual(states[n - 7]);
+    expect(await store.history(clusterId('a'), { limit: 9 })).toMatchObject([{ deleted: false }, { deleted: false }]);
+    // What follows is a new document under a name that was used before.
+    const last = { ...change(undefined, states[2] ?? cluster('a'), 8) };
+    eventOf(await store.commit(commitOf({ changes: [last] })));
+    for (const n of [7, 8, 9]) expect(rebuilt(await store.revision(clusterId('a'), n))).toEqual(states[n - 7]);
+    expect(rebuilt((await store.load()).documents[0])).toEqual(states[2]);
+    expect(replayed(await store.events(position, 10)).get('a')).toEqual(states[2]);
+  });
+
+  test('many revisions that are brought back are found one by one, also over a deletion and a pruning', async () => {
+    const { store } = given();
+    const states: (Cluster | undefined)[] = [];
+    for (let n = 1; n <= 2 * COPY_EVERY + 5; n++) {
+      const from = states.at(-1);
+      const to = n === 20 ? undefined : cluster('a', { device: `eth${n}` });
+      const made = to ? change(from, to, n - 1) : deletion('a', n - 1);
+      eventOf(await store.commit(commitOf({ changes: [{ ...made, past: true }] })));
+      states.push(to);
+    }
+    for (const [i, state] of states.entries())
+      expect(rebuilt(await store.revision(clusterId('a'), i + 1))).toEqual(state);
+    expect((await store.load()).documents).toMatchObject([{ revision: states.length, deleted: true }]);
+  });
+
   test('whatever the changes were, every revision rebuilds to what it was, and events replay to the present', async () => {
     const { store } = given();
     let run = 0;

@@ -219,6 +219,7 @@ describe('the mirror of a document', () => {
   test('leaves out the external side of LBs that have none', () => {
     const internal = valueOf(read({ type: 'internal', lbinfos: lbText('') }));
     expect(recordOf(internal).lbinfos).not.toContain('extra');
+    expect(Object.keys(originalCluster(internal).lbinfos[0] ?? {})).toHaveLength(6);
     expect(valueOf(readRecord(seedName, { ...recordOf(internal) }))).toEqual(internal);
   });
 

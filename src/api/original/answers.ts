@@ -62,10 +62,15 @@ const refusals: readonly ErrorCode[] = [
   'failed',
 ];
 
-/** Why it was refused, every problem with its path; undefined for a fault. */
+/** Most problems that are told; what is left is of the same kind as a rule. */
+const MAX_TOLD = 20;
+
+/** Why it was refused, problems with their paths; undefined for a fault. */
 export function whyRefused(thrown: unknown): string | undefined {
   if (!(thrown instanceof WeirError) || !refusals.includes(thrown.code)) return undefined;
-  if (thrown.problems.length === 0)
-    return thrown.hint === undefined ? thrown.message : `${thrown.message} (${thrown.hint})`;
-  return thrown.problems.map((p) => `${p.path ? `${p.path}: ` : ''}${p.message} (${p.hint})`).join('; ');
+  const { message, hint, problems } = thrown;
+  if (problems.length === 0) return hint === undefined ? message : `${message} (${hint})`;
+  const told = problems.slice(0, MAX_TOLD).map((p) => `${p.path ? `${p.path}: ` : ''}${p.message} (${p.hint})`);
+  const more = problems.length > MAX_TOLD ? [`and ${problems.length - MAX_TOLD} more`] : [];
+  return [...told, ...more].join('; ');
 }

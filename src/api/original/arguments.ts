@@ -22,18 +22,26 @@ export interface Arguments {
   readonly unknown: readonly string[];
 }
 
-/** Throws `bad_request` with every required argument that is missing. */
+/** Longest argument that is no list or object, in UTF-16 units; the longest names have 253. */
+const MAX_TEXT = 1000;
+
+/** Throws `bad_request` with every required argument that is missing, and each text that is longer than any name. */
 export function readArguments(request: FastifyRequest, declared: TObject): Arguments {
   const fields = fieldsOf(request);
+  const properties = declared.properties as Record<string, TSchema & { contentMediaType?: string }>;
   const missing = (declared.required ?? []).filter((name) => !fields.has(name));
-  if (missing.length > 0) throw refuse(missing.map(absent), 'bad_request');
+  const long = Object.keys(properties).filter(
+    (name) => properties[name]?.contentMediaType === undefined && (fields.get(name)?.length ?? 0) > MAX_TEXT,
+  );
+  const problems = [...missing.map(absent), ...long.map(tooLong)];
+  if (problems.length > 0) throw refuse(problems, 'bad_request');
   const text = (name: string) => fields.get(name) ?? '';
   return {
     text,
     list(name) {
       const value = valueOf(name, text(name));
       if (!Array.isArray(value)) throw refuse([wrongType(name, 'a list', value)]);
-      if (value.length > MAX_ITEMS) throw refuse([tooLong(name, value.length)]);
+      if (value.length > MAX_ITEMS) throw refuse([tooMany(name, value.length)]);
       return value;
     },
     object(name) {
@@ -42,7 +50,7 @@ export function readArguments(request: FastifyRequest, declared: TObject): Argum
       throw refuse([wrongType(name, 'an object', value)]);
     },
     push: (fields.get('cfg_push') ?? 'True') === 'True',
-    unknown: [...fields.keys()].filter((name) => !Object.hasOwn(declared.properties as Record<string, TSchema>, name)),
+    unknown: [...fields.keys()].filter((name) => !Object.hasOwn(properties, name)),
   };
 }
 
@@ -69,7 +77,15 @@ function wrongType(name: string, wanted: string, value: unknown): Problem {
   return error(name, { code: 'wrong_type', message: `must be ${wanted}, not ${show(value)}`, hint: 'send it as JSON' });
 }
 
-function tooLong(name: string, length: number): Problem {
+function tooLong(name: string): Problem {
+  return error(name, {
+    code: 'out_of_range',
+    message: `the argument ${name} is longer than ${MAX_TEXT} characters`,
+    hint: 'only lists and objects may be',
+  });
+}
+
+function tooMany(name: string, length: number): Problem {
   return error(name, {
     code: 'out_of_range',
     message: `holds ${length} entries`,

@@ -106,7 +106,7 @@ function answering(route: ChangingRoute, ask: Ask, { logger, ...edges }: Edges &
 
 const RETRY_AFTER_S = 5;
 
-/** Scripts of the original never looked at 503, but what runs them may. */
+/** Faults of the store do not say when to come again; what runs the scripts may look for it. */
 function installRetryAfter(app: FastifyInstance): void {
   app.setErrorHandler((thrown: Error, _request, reply) => {
     const passes = thrown instanceof WeirError && errorKinds[thrown.code].status === 503;

@@ -182,6 +182,12 @@ test('sync pushes what is there, and changes nothing', async () => {
   expect(await publications()).toMatchObject([{ revision: 1, action: 'publish', state: 'done' }]);
 });
 
+test('LBs that have it already count as those that get it', async () => {
+  api.play((session) => session.done('unchanged x'));
+  expect(await sync()).toMatch(/success/);
+  expect(await publications()).toMatchObject([{ lbs: { 'lb1.room1': { state: 'unchanged' } } }]);
+});
+
 test('a cluster that is created is pushed', async () => {
   const lbinfos = [
     {

@@ -6,10 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { WeirError } from '../../domain/errors.ts';
 import type { Publication, Publications } from '../../jobs/publications.ts';
 
-export interface Push {
-  /** Resolves when every LB has it; throws with what hindered it, LB by LB. */
-  (cluster: string, by: string): Promise<void>;
-}
+/** Resolves when every LB has it; throws with what hindered it, LB by LB. */
+export type Push = (cluster: string, by: string) => Promise<void>;
 
 export interface PushOptions {
   publications: Publications;
@@ -28,12 +26,9 @@ export function createPush(options: PushOptions): Push {
 
   return (cluster, by) => {
     const pushes = byCluster.get(cluster);
-    if (pushes)
-      return (pushes.next ??= pushes.underWay.then(
-        () => begin(cluster, by),
-        () => begin(cluster, by),
-      ));
-    return begin(cluster, by);
+    if (!pushes) return begin(cluster, by);
+    pushes.next ??= pushes.underWay.catch(() => undefined).then(() => begin(cluster, by));
+    return pushes.next;
   };
 
   function begin(cluster: string, by: string): Promise<void> {

@@ -94,8 +94,8 @@ export const translations: Readonly<Record<ChangeName, (args: Arguments) => Tran
       const vipOf = vipsOf(present());
       return unwanted.flatMap(([vip, names]) => {
         const there = new Set(vipOf(vip).wss);
-        const present = names.filter((ws) => there.has(ws));
-        return some(present, (wss) => call('ws.remove', { vip, wss }));
+        const gone = names.filter((ws) => there.has(ws));
+        return some(gone, (wss) => call('ws.remove', { vip, wss }));
       });
     };
   },
@@ -145,9 +145,8 @@ function plainLbs(args: Arguments, type: string | undefined): unknown[] {
 }
 
 function plainVips(args: Arguments): unknown[] {
-  const reading = { type: undefined };
   return plain((problems) =>
-    args.list('vip2ws').map((vip, i) => plainVip(vip, `vip2ws[${i}]`, { ...reading, problems })),
+    args.list('vip2ws').map((vip, i) => plainVip(vip, `vip2ws[${i}]`, { type: undefined, problems })),
   );
 }
 

@@ -1,7 +1,7 @@
 /** A commit as one atomic step: everything is looked at before anything is written. */
 import { randomBytes } from 'node:crypto';
 import type { Claim } from '../../domain/edge/claims.ts';
-import { COPY_EVERY } from '../port.ts';
+import { COPY_EVERY, numberOf } from '../port.ts';
 import type {
   Commit,
   CommitResult,
@@ -59,6 +59,7 @@ end
 local changes = {}
 for i = 1, num() do
   local c = { kind = take(), name = take(), expected = num(), was = take(), deleted = take() == '1', digest = take(),
+              number = num(), past = take() == '1',
               entry = take(), patch = take(), document = take(), mirror = {} }
   for f = 1, num() do c.mirror[f] = take() end
   c.id = c.kind .. ':' .. c.name
@@ -67,7 +68,7 @@ for i = 1, num() do
   if c.current ~= c.expected or (c.was ~= '' and c.was ~= c.old_digest) then
     return { 'revision', c.kind, c.name, text(c.current) }
   end
-  if c.base == '-' and c.document == '' and not c.deleted then return { 'whole' } end
+  if c.base == '-' and c.document == '' and not c.deleted and not c.past then return { 'whole' } end
   changes[i] = c
 end
 
@@ -123,12 +124,13 @@ end
 local foreign = 0
 local function aside(name) if keep_foreign(name) then foreign = foreign + 1 end end
 for _, c in ipairs(changes) do
-  local revision = c.expected + 1
+  local revision = c.number
   redis.call('HSET', c.key, revision, c.entry)
   if c.deleted then redis.call('HSET', c.key, revision .. ':x', '1') end
-  if c.patch ~= '' and c.base ~= '-' then redis.call('HSET', c.key, revision .. ':p', c.patch) end
+  if c.patch ~= '' and (c.base ~= '-' or c.past) then redis.call('HSET', c.key, revision .. ':p', c.patch) end
   if c.document ~= '' then redis.call('HSET', c.key, revision .. ':d', c.document) end
-  local base = c.deleted and '-' or (c.document ~= '' and tostring(revision)) or c.base
+  local base = (c.deleted or c.past) and '-' or (c.document ~= '' and tostring(revision)) or c.base
+  if c.current == 0 then c.oldest = revision end
   local oldest = c.oldest
   if revision % ${PRUNE_EVERY} == 0 then oldest = prune(c, revision) end
   redis.call('HSET', 'weir:documents', c.id, revision .. ' ' .. base .. ' ' .. oldest .. ' ' .. c.digest)
@@ -199,17 +201,10 @@ function newTag(): string {
 
 function eventChange(change: DocumentChange, patched: boolean): EventChange {
   const { kind, name, digest, calls, document } = change;
-  const patch = document === null || !patched ? null : change.patch;
-  return {
-    kind,
-    name,
-    revision: change.expected + 1,
-    digest,
-    calls,
-    deleted: document === null,
-    patch,
-    ...(patch || !document ? {} : { document }),
-  };
+  const id = { kind, name, revision: numberOf(change), digest, calls };
+  if (document === null || change.past) return { ...id, deleted: true, patch: null };
+  const patch = patched ? change.patch : null;
+  return { ...id, deleted: false, patch, ...(patch ? {} : { document }) };
 }
 
 function changeArgs(
@@ -217,19 +212,21 @@ function changeArgs(
   patched: boolean,
   { commit, mirrorOf }: { commit: Commit; mirrorOf: MirrorOf | undefined },
 ): Args {
-  const { kind, name, expected, was = '', document, digest, calls } = change;
+  const { kind, name, expected, was = '', document, digest, calls, past = false } = change;
+  const number = numberOf(change);
   const { at, by, message } = commit;
   const deleted = document === null;
   const entry = { at, by, ...(message === undefined ? {} : { message }), calls, digest, deleted };
-  const copied = !deleted && (!patched || (expected + 1) % COPY_EVERY === 0);
-  const mirror = !deleted && kind === 'cluster' ? mirrorOf?.(document) : undefined;
+  const copied = !deleted && (!patched || number % COPY_EVERY === 0);
+  const mirror = !deleted && !past && kind === 'cluster' ? mirrorOf?.(document) : undefined;
   const texts = [
     JSON.stringify(entry),
     patched && !deleted ? JSON.stringify(change.patch) : '',
     copied ? JSON.stringify(document) : '',
   ];
   const mirrored = mirror ? mirrorFields.map((field) => mirror[field]) : [];
-  return [kind, name, expected, was, deleted ? '1' : '0', digest, ...texts, mirrored.length, ...mirrored];
+  const flags = [deleted ? '1' : '0', digest, number, past ? '1' : '0'];
+  return [kind, name, expected, was, ...flags, ...texts, mirrored.length, ...mirrored];
 }
 
 function claimText({ cluster, what }: Claim): string {

@@ -112,7 +112,7 @@ async function killed(child: ChildProcess): Promise<void> {
 }
 
 /** A port of loopback that nobody has just now. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

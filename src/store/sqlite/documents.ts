@@ -3,7 +3,7 @@
  * document and one event; an event's changes are read back from history.
  */
 import type { Call } from '../../domain/edge/operations.ts';
-import { COPY_EVERY } from '../port.ts';
+import { COPY_EVERY, numberOf } from '../port.ts';
 import type {
   Commit,
   Conflict,
@@ -43,11 +43,12 @@ export function documentsIn(db: Connection) {
       const current = row?.revision ?? 0;
       const other = change.was !== undefined && change.was !== (row?.digest ?? '');
       if (current !== change.expected || other) return { type: 'revision', id: { kind, name }, current };
-      const revision = current + 1;
+      const revision = numberOf(change);
+      const past = change.past === true;
       const deleted = change.document === null;
-      const patch = deleted || !row?.base ? null : change.patch;
+      const patch = deleted || !(row?.base || past) ? null : change.patch;
       const copied = !deleted && (patch === null || revision % COPY_EVERY === 0);
-      const base = copied ? revision : deleted ? null : (row?.base ?? null);
+      const base = deleted || past ? null : copied ? revision : (row?.base ?? null);
       const texts = [
         JSON.stringify(calls),
         patch && JSON.stringify(patch),
@@ -62,23 +63,21 @@ export function documentsIn(db: Connection) {
         commit.by,
         commit.message ?? null,
         digest,
-        Number(deleted),
+        deleted ? DELETION : past ? PAST : 0,
         ...texts,
       );
-      setNewest.run(kind, name, revision, base, row?.oldest ?? 1, digest);
-      return {
-        kind,
-        name,
-        revision,
-        digest,
-        calls,
-        deleted,
-        patch,
-        ...(patch || !change.document ? {} : { document: change.document }),
-      };
+      setNewest.run(kind, name, revision, base, row?.oldest ?? revision, digest);
+      if (deleted || past) return { kind, name, revision, digest, calls, deleted: true, patch: null };
+      const document = patch || !change.document ? {} : { document: change.document };
+      return { kind, name, revision, digest, calls, deleted, patch, ...document };
     },
   };
 }
+
+/** What history.deleted holds; 0 of all others. */
+const DELETION = 1;
+/** A revision that was brought back: its document is kept, and was never there. */
+const PAST = 2;
 
 interface NewestRow {
   revision: number;
@@ -100,7 +99,7 @@ function readersOf(db: Connection) {
      WHERE h.kind = ? AND h.name = ? AND h.revision < ? AND h.revision >= d.oldest ORDER BY h.revision DESC LIMIT ?`,
   );
   const one = db.prepare<{ digest: string; base: number | null }>(
-    `SELECT h.digest, iif(h.deleted, NULL, (SELECT max(b.revision) FROM history b
+    `SELECT h.digest, iif(h.deleted = ${DELETION}, NULL, (SELECT max(b.revision) FROM history b
        WHERE b.kind = h.kind AND b.name = h.name AND b.revision <= h.revision AND b.document IS NOT NULL)) AS base
      FROM history h JOIN documents d ON d.kind = h.kind AND d.name = h.name
      WHERE h.kind = ? AND h.name = ? AND h.revision = ? AND h.revision >= d.oldest`,
@@ -185,7 +184,7 @@ function entryOf(id: DocumentId, row: HistoryRow): HistoryEntry {
     ...(message === null ? {} : { message }),
     calls: JSON.parse(row.calls) as Call[],
     digest,
-    deleted: row.deleted === 1,
+    deleted: row.deleted === DELETION,
   };
 }
 
@@ -232,13 +231,15 @@ function eventsIn(db: Connection): (after: number, limit: number) => StoreEvent[
 
 function changeOf(row: ChangeRow): EventChange {
   const { kind, name, revision, digest } = row;
+  const calls = JSON.parse(row.calls) as Call[];
+  if (row.deleted !== 0) return { kind, name, revision, digest, calls, deleted: true, patch: null };
   return {
     kind,
     name,
     revision,
     digest,
-    calls: JSON.parse(row.calls) as Call[],
-    deleted: row.deleted === 1,
+    calls,
+    deleted: false,
     patch: row.patch === null ? null : (JSON.parse(row.patch) as object),
     ...(row.document === null ? {} : { document: JSON.parse(row.document) as object }),
   };

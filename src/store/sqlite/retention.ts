@@ -15,7 +15,8 @@ export const PRUNE_EVERY = 100;
 export function retentionIn(db: Connection, { keepRevisions = 1000, keepEvents = 10_000 }: Retention) {
   const base = db.prepare<{ revision: number | null }>(
     `SELECT max(revision) AS revision FROM history
-     WHERE kind = ? AND name = ? AND revision <= ? AND (document IS NOT NULL OR deleted)`,
+     WHERE kind = ? AND name = ? AND revision <= ? AND (document IS NOT NULL OR deleted)
+     AND (document IS NOT NULL OR deleted = 1)`, // The first is the index's; a revision that was brought back is no base by itself.
   );
   const setOldest = db.prepare('UPDATE documents SET oldest = ? WHERE kind = ? AND name = ?');
   const dropCopies = db.prepare(
