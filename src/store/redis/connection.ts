@@ -73,13 +73,18 @@ export function connect({ options, description }: RedisAddress, { name, commandM
         await ready(until);
         return await work(redis);
       } catch (thrown) {
-        if (isHung(thrown)) redis.disconnect(true);
+        if (isHung(thrown)) renew();
         const retry = retryOf(thrown);
         if (retry === 'no' || performance.now() > until) throw faultOf(thrown, description);
-        if (retry === 'reconnect') redis.disconnect(true);
+        if (retry === 'reconnect') renew();
         await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
       }
     }
+  }
+
+  /** Many calls may ask at once: one that is being made anew already is not broken off. */
+  function renew(): void {
+    if (redis.status === 'ready') redis.disconnect(true);
   }
 
   /** Waits until there is a connection. */
@@ -88,7 +93,6 @@ export function connect({ options, description }: RedisAddress, { name, commandM
     return new Promise((resolve, reject) => {
       const timer = setTimeout(onTimeout, Math.max(0, until - performance.now()));
       redis.on('ready', onReady);
-      redis.on('end', onTimeout);
       function onReady(): void {
         stop();
         resolve();
@@ -100,7 +104,6 @@ export function connect({ options, description }: RedisAddress, { name, commandM
       function stop(): void {
         clearTimeout(timer);
         redis.off('ready', onReady);
-        redis.off('end', onTimeout);
       }
     });
   }
@@ -130,16 +133,29 @@ export function connect({ options, description }: RedisAddress, { name, commandM
     },
     close() {
       closed = true;
-      redis.disconnect();
+      endClient(redis);
     },
   };
 }
 
-/** A connection with our policy, which nobody waits for yet. */
+/** Those that are not to be connected again. */
+const ended = new WeakSet<Redis>();
+
+/** A connection with our policy, which nobody waits for yet. It is made again until `endClient`. */
 export function client(options: RedisOptions): Redis {
   const { replyMapping: _mapping, ...given } = options;
-  const all = { ...given, ...policy };
-  return new Redis(all);
+  const redis = new Redis({ ...given, ...policy });
+  redis.on('error', () => undefined);
+  // ioredis gives up for good where a connection under Sentinel breaks while it is being made.
+  redis.on('end', () => {
+    if (!ended.has(redis)) setTimeout(() => redis.connect().catch(() => undefined), RECONNECT_MS);
+  });
+  return redis;
+}
+
+export function endClient(redis: Redis): void {
+  ended.add(redis);
+  redis.disconnect();
 }
 
 /** Nothing is queued or sent again behind our back: a call that was refused is not carried out later. */

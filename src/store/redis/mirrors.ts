@@ -5,7 +5,7 @@
 import type { ForeignOutcome, ForeignWrite, Mirrors } from '../port.ts';
 import type { RedisAddress } from './address.ts';
 import type { MirrorOf } from './commit.ts';
-import { client, script } from './connection.ts';
+import { client, endClient, script } from './connection.ts';
 import type { Connection } from './connection.ts';
 import { mirrorFields, mirrorLua, prelude } from './keys.ts';
 
@@ -57,7 +57,6 @@ export interface OwnMirrors extends Mirrors {
 export function createMirrors({ address, connection, mirrorOf, onError }: MirrorOptions): OwnMirrors {
   const listeners = new Set<() => void>();
   const ear = client({ ...address.options, autoResubscribe: false, connectionName: 'weir-mirrors' });
-  ear.on('error', () => undefined);
   const touched = new Set<string>();
   let soon: NodeJS.Timeout | undefined;
   let number: string | undefined;
@@ -154,7 +153,7 @@ export function createMirrors({ address, connection, mirrorOf, onError }: Mirror
       closed = true;
       clearInterval(timer);
       clearTimeout(soon);
-      ear.disconnect();
+      endClient(ear);
     },
   };
 }

@@ -20,6 +20,9 @@ import { leasesOf } from './leases.ts';
 import type { LeaseClock } from './leases.ts';
 import { createMirrors } from './mirrors.ts';
 
+/** All addresses of a large installation are more than 100 MB: in one answer they would hold up everybody and time out. */
+const RECORDS_AT_ONCE = 50;
+
 export interface RedisStoreOptions {
   /** Makes the mirror of a cluster; left out: none is written. */
   readonly mirrorOf?: MirrorOf;
@@ -107,10 +110,7 @@ function storeOn(parts: Parts, onError: (thrown: unknown) => void, follow: Store
     events: async (after, limit) => (await documents.readLog(main, after, limit)).map(({ event }) => event),
     follow,
     sync: () => feed.sync(),
-    async records(kind) {
-      const all = await main.call((redis) => redis.hgetall(`weir:records:${kind}`));
-      return Object.entries(all).map(([key, text]) => readRecord({ kind, key }, text));
-    },
+    records: (kind) => readRecords(main, kind),
     async record({ kind, key }) {
       const text = await main.call((redis) => redis.hget(`weir:records:${kind}`, key));
       return text === null ? undefined : readRecord({ kind, key }, text);
@@ -200,6 +200,20 @@ async function warningsOf(connection: Connection, evicting: string): Promise<str
 
 function warn(thrown: unknown): void {
   process.emitWarning(thrown instanceof Error ? thrown : messageOf(thrown));
+}
+
+async function readRecords(connection: Connection, kind: string): Promise<StoredRecord[]> {
+  const hash = `weir:records:${kind}`;
+  const keys = await connection.call((redis) => redis.hkeys(hash));
+  const records: StoredRecord[] = [];
+  for (let from = 0; from < keys.length; from += RECORDS_AT_ONCE) {
+    const some = keys.slice(from, from + RECORDS_AT_ONCE);
+    const texts = await connection.call((redis) => redis.hmget(hash, ...some));
+    for (const [i, text] of texts.entries()) {
+      if (text !== null) records.push(readRecord({ kind, key: some[i] ?? '' }, text));
+    }
+  }
+  return records;
 }
 
 function readRecord(id: { kind: string; key: string }, text: string): StoredRecord {
