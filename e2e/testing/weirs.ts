@@ -96,13 +96,13 @@ export interface WriteOptions {
 /** Each client changes the owner of a VIP again and again, every time to a mark of its own, at a Weir at random. */
 export async function writeUntil({ weirs, clusters, clients, until }: WriteOptions): Promise<Written> {
   const written: Written = { acknowledged: new Map(), unknown: new Set(), refusals: new Map(), took: [] };
-  let going = true;
-  void until.finally(() => (going = false));
+  const end = new AbortController();
+  void until.finally(() => end.abort());
   await Promise.all(Array.from({ length: clients }, (_, client) => write(client)));
   return written;
 
   async function write(client: number): Promise<void> {
-    for (let n = 0; going; n++) {
+    for (let n = 0; !end.signal.aborted; n++) {
       const mark = `mark-${client}-${n}`;
       const number = 1 + Math.floor(Math.random() * clusters);
       const cluster = `cluster-${number}`;

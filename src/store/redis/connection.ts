@@ -8,7 +8,7 @@ import { Redis } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
 import { messageOf, WeirError } from '../../domain/errors.ts';
 import type { RedisAddress } from './address.ts';
-import { faultOf, isHung, retryOf } from './fault.ts';
+import { faultOf, isConnectionFault, isHung, retryOf } from './fault.ts';
 
 /** How long a call waits for a connection, in ms: a restart of Redis or a slow network is not seen by anybody. */
 const PATIENCE_MS = 3000;
@@ -67,6 +67,7 @@ export function connect({ options, description }: RedisAddress, { name, commandM
 
   async function call<T>(work: (made: Redis) => Promise<T>): Promise<T> {
     const until = (goneSince ?? performance.now()) + PATIENCE_MS;
+    let refused: unknown;
     for (;;) {
       if (closed) throw new WeirError('store', `store ${description} is closed`);
       try {
@@ -75,7 +76,9 @@ export function connect({ options, description }: RedisAddress, { name, commandM
       } catch (thrown) {
         if (isHung(thrown)) renew();
         const retry = retryOf(thrown);
-        if (retry === 'no' || performance.now() > until) throw faultOf(thrown, description);
+        // What Redis said itself tells more than that a connection was not there again in time.
+        if (retry === 'no' || performance.now() > until) throw faultOf(refused ?? thrown, description);
+        if (!isConnectionFault(thrown)) refused = thrown;
         if (retry === 'reconnect') renew();
         await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
       }
@@ -148,7 +151,7 @@ export function client(options: RedisOptions): Redis {
   redis.on('error', () => undefined);
   // ioredis gives up for good where a connection under Sentinel breaks while it is being made.
   redis.on('end', () => {
-    if (!ended.has(redis)) setTimeout(() => redis.connect().catch(() => undefined), RECONNECT_MS);
+    if (!ended.has(redis)) setTimeout(() => void redis.connect().catch(() => undefined), RECONNECT_MS);
   });
   return redis;
 }

@@ -37,7 +37,8 @@ function isTimeout(thrown: Error): boolean {
 }
 
 /** The connection was not there, or broke before the answer: the call may or may not have been carried out. */
-function isConnectionFault(thrown: Error): boolean {
+export function isConnectionFault(thrown: unknown): boolean {
+  if (!(thrown instanceof Error)) return false;
   return (
     ('code' in thrown && typeof thrown.code === 'string' && /^E[A-Z]+$/.test(thrown.code)) ||
     thrown.name === 'MaxRetriesPerRequestError' ||

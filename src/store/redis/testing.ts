@@ -27,7 +27,7 @@ export interface RedisServer {
 }
 
 /** Starts a server that syncs every write to disk, and waits until it answers. `more`: further lines of redis.conf. */
-export async function startRedis(more: readonly string[] = []): Promise<RedisServer> {
+export async function startRedis(more: readonly string[] = [], db = 1): Promise<RedisServer> {
   const folder = mkdtempSync(join(tmpdir(), 'weir-redis-'));
   const port = await freePort();
   const config = join(folder, 'redis.conf');
@@ -35,7 +35,7 @@ export async function startRedis(more: readonly string[] = []): Promise<RedisSer
   writeFileSync(config, [...lines, ...more, ''].join('\n'));
   let child = spawnQuiet('/usr/bin/redis-server', [config]);
   const password = more.find((line) => line.startsWith('requirepass '))?.slice('requirepass '.length);
-  const client = new Redis({ port, db: 1, ...(password === undefined ? {} : { password }), retryStrategy: () => 50 });
+  const client = new Redis({ port, db, ...(password === undefined ? {} : { password }), retryStrategy: () => 50 });
   client.on('error', () => undefined);
   await answers(client);
   return {
