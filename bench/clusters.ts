@@ -1,6 +1,6 @@
 /** Clusters of any size, for benchmarks. */
 import { nextAddresses, noAddresses } from '../src/domain/edge/addresses.ts';
-import type { Addresses } from '../src/domain/edge/addresses.ts';
+import type { Addresses, FoundAddresses } from '../src/domain/edge/addresses.ts';
 import { formatAddress } from '../src/domain/address.ts';
 import type { Cluster } from '../src/domain/edge/model.ts';
 
@@ -52,9 +52,11 @@ function wsName(cluster: string, n: number): string {
 }
 
 export function makeAddresses(cluster: Cluster): Addresses {
+  return nextAddresses(noAddresses, makeFound(cluster));
+}
+
+/** `first`: how many addresses other clusters have before. */
+export function makeFound(cluster: Cluster, first = 0): FoundAddresses {
   const names = cluster.vip2ws.flatMap((v) => v.wss);
-  return nextAddresses(
-    noAddresses,
-    Object.fromEntries(names.map((n, i) => [n, { address: at(WS_BASE, i), source: 'hosts' as const }])),
-  );
+  return Object.fromEntries(names.map((n, i) => [n, { address: at(WS_BASE, first + i), source: 'hosts' as const }]));
 }

@@ -3,49 +3,24 @@
  * a bare node:http server that checks the same token and sends the same bytes; in turn, one run.
  * Needs a build (npm run build) and wrk (Debian).
  */
-import { execFile, spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { createClient } from '../src/client/client.ts';
 import { makeCluster } from './clusters.ts';
 import { machine, median, report } from './measure.ts';
+import { cpuOf, serve, start, stop, token } from './processes.ts';
+import type { Running } from './processes.ts';
 
 const run = promisify(execFile);
 const ROUNDS = 5;
 const SECONDS = 4;
 const CONNECTIONS = 32;
-const token = 'bench-token-0123456789abcdef0123456789';
-
-interface Running {
-  child: ChildProcess;
-  url: string;
-}
-
-async function start(args: string[], env: Record<string, string>): Promise<Running> {
-  const child = spawn(process.execPath, args, {
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  for await (const line of createInterface({ input: child.stdout })) {
-    const found = /listens on (http:\S+?),|listening (\d+)/.exec(line);
-    if (found) return { child, url: found[1] ?? `http://127.0.0.1:${found[2]}` };
-  }
-  throw new Error('the server did not start');
-}
-
-/** CPU seconds of a process so far: user and system, /proc/PID/stat fields 14 and 15 in ticks of 1/100 s. */
-function cpuOf(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-  return (Number(fields[11]) + Number(fields[12])) / 100;
-}
 
 async function load(server: Running, path: string): Promise<{ rate: number; cpu: number }> {
-  const pid = server.child.pid ?? 0;
-  const before = cpuOf(pid);
+  const before = cpuOf(server.pid);
   const args = [
     '-t',
     '1',
@@ -61,15 +36,11 @@ async function load(server: Running, path: string): Promise<{ rate: number; cpu:
   const requests = Number(/(\d+) requests in/.exec(stdout)?.[1]);
   const rate = Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1]);
   if (/Non-2xx|Socket errors/.test(stdout)) throw new Error(stdout);
-  return { rate, cpu: ((cpuOf(pid) - before) / requests) * 1e6 };
+  return { rate, cpu: ((cpuOf(server.pid) - before) / requests) * 1e6 };
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'weir-bench-'));
-const weir = await start([join(import.meta.dirname, '../bin/weir'), 'serve'], {
-  WEIR_LISTEN: '127.0.0.1:0',
-  WEIR_DATA: folder,
-  WEIR_ADMIN_TOKEN: token,
-});
+const weir = await serve({ WEIR_DATA: folder });
 const client = createClient({ url: weir.url, token });
 for (let i = 0; i < 10; i++) {
   await client.call('/clusters', { method: 'POST', body: makeCluster(`cluster${i}`, { lbs: 2, vips: 50, wss: 4 }, i) });
@@ -89,8 +60,8 @@ for (let round = 0; round < ROUNDS; round++) {
   samples.weir.push(await load(weir, path));
   samples.bare.push(await load(bare, path));
 }
-weir.child.kill();
-bare.child.kill();
+await stop(weir);
+await stop(bare);
 rmSync(folder, { recursive: true, force: true });
 
 const rate = (name: 'weir' | 'bare') => median(samples[name].map((s) => s.rate));

@@ -81,6 +81,7 @@ const others = [
   'lbUndrain',
   'lbUndo',
   'leaseBreak',
+  'importCluster',
   'conflictDismiss',
 ] as const;
 type ReadName = Exclude<keyof typeof routes, (typeof others)[number]>;
@@ -107,6 +108,14 @@ function reads(): Record<ReadName, Read> {
       path: `${seed}/diff?from=1`,
       check: has({ from: 1, to: 2, diff: expect.stringContaining('+linkspeed: 10g') }),
       absent: [`${seed}/diff?from=9`, `${seed}/diff?from=1&to=9`, '/clusters/nowhere/diff?from=1'],
+    },
+    exportAll: {
+      path: '/export?history=true',
+      check: has({
+        format: 'weir-export',
+        history: true,
+        clusters: expect.arrayContaining([expect.objectContaining({ name: seedName, revision: 2 })]),
+      }),
     },
     lipsGet: {
       path: `${seed}/lips`,

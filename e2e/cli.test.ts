@@ -575,6 +575,16 @@ describe('the server', () => {
   });
 });
 
+test('export writes a file that import export finds unchanged', async () => {
+  const path = join(folder, 'weir.json');
+  expect(await done('export', '-o', path, '--with-history')).toMatch(/weir\.json: \d+ bytes\n$/);
+  const { code, out, err } = await weir(['import', 'export', '-f', path]);
+  expect([code, /unchanged +1/.test(out)]).toEqual([0, true]);
+  expect(err).toContain('0 imported, 1 unchanged, 0 refused\n');
+  await refused(['export'], { code: 2, says: /--output/ });
+  await refused(['import', 'export', '-f', '/nowhere'], { code: 2, says: /cannot be read/ });
+});
+
 test('help names every command, and a command’s help its options', async () => {
   const { code, out } = await weir(['--help']);
   expect(code).toBe(0);

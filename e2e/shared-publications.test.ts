@@ -44,7 +44,7 @@ describe.skipIf(noHosts || !hasRedis)(title('two Weirs on one Redis'), { timeout
     (await client.call<Publication>(`${path}/publications/${id}`)).data;
 
   /** The next publication comes to a stop on the first LB, until it is let go on. */
-  async function holdUp(): Promise<{ waits(): Promise<void>; go(): Promise<void> }> {
+  async function holdUp(): Promise<{ waits: () => Promise<void>; go: () => Promise<void> }> {
     const [lb] = machines as [TestHost];
     await sh(
       lb,

@@ -8,5 +8,5 @@ const [seconds = '60', kills = '20'] = process.argv.slice(2);
 ensureInstalled();
 ensureDebianPackages();
 build();
-const env = { ...process.env, WEIR_TEST_SECONDS: seconds, WEIR_TEST_KILLS: kills };
+const env = { ...process.env, WEIR_TEST_SECONDS: seconds, WEIR_TEST_KILLS: kills, WEIR_TEST_CLIENTS: '50' };
 process.exitCode = tool('vitest', ['run', 'e2e/shared-writers.test.ts'], { env });

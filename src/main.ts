@@ -6,6 +6,7 @@
 import { existsSync } from 'node:fs';
 import { labCommands } from '../lab/edge/commands.ts';
 import type { Command } from './cli/command.ts';
+import { importOriginal } from './cli/commands/import-original.ts';
 import { runCli } from './cli/program.ts';
 import type { Demo } from './demo.ts';
 import { messageOf } from './domain/errors.ts';
@@ -49,6 +50,11 @@ const serve: Command = {
   },
 };
 
+const originalImport = importOriginal(async (url, options) => {
+  const { readOriginalKeys } = await import('./store/redis/original-records.ts');
+  return readOriginalKeys(url, options);
+});
+
 function settingsOf(options: Readonly<Record<string, unknown>>): Settings {
   const flags = Object.fromEntries(
     settingsHelp().map(({ flag }) => {
@@ -86,7 +92,13 @@ export async function main(argv: readonly string[]): Promise<void> {
   });
   const { env, stdout, stderr } = process;
   try {
-    process.exitCode = await runCli(argv, { version, extra: [serve, ...labCommands], env, stdout, stderr });
+    process.exitCode = await runCli(argv, {
+      version,
+      extra: [serve, originalImport, ...labCommands],
+      env,
+      stdout,
+      stderr,
+    });
   } catch (thrown) {
     stderr.write(`error: ${messageOf(thrown)}\n`);
     process.exitCode = 1;

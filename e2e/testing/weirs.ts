@@ -36,7 +36,7 @@ export async function startWeir(settings: Readonly<Record<string, string | numbe
   const url = `http://127.0.0.1:${await freePort()}`;
   const log: string[] = [];
   const flags = { data: join(folder, 'data'), listen: url.slice('http://'.length), ...settings };
-  const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]);
   let child = await start();
 
   async function start(): Promise<ChildProcess> {
@@ -90,11 +90,13 @@ export interface WriteOptions {
   /** How many: cluster-1, cluster-2 ... */
   clusters: number;
   clients: number;
+  /** Between the changes of one client, in ms. */
+  pauseMs: number;
   until: Promise<unknown>;
 }
 
 /** Each client changes the owner of a VIP again and again, every time to a mark of its own, at a Weir at random. */
-export async function writeUntil({ weirs, clusters, clients, until }: WriteOptions): Promise<Written> {
+export async function writeUntil({ weirs, clusters, clients, pauseMs, until }: WriteOptions): Promise<Written> {
   const written: Written = { acknowledged: new Map(), unknown: new Set(), refusals: new Map(), took: [] };
   const end = new AbortController();
   void until.finally(() => end.abort());
@@ -117,6 +119,7 @@ export async function writeUntil({ weirs, clusters, clients, until }: WriteOptio
         });
         written.took.push(performance.now() - began);
         written.acknowledged.set(cluster, [...(written.acknowledged.get(cluster) ?? []), mark]);
+        if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
       } catch (thrown) {
         if (!(thrown instanceof WeirError)) throw thrown;
         written.unknown.add(mark);

@@ -32,6 +32,7 @@ import { publishingRoutes } from './publishing.ts';
 import { readRoutes } from './reads.ts';
 import { sharingRoutes } from './sharing.ts';
 import { statusRoutes } from './status.ts';
+import { transferRoutes } from './transfer.ts';
 import { wstypeRoutes } from './wstypes.ts';
 
 export interface Services {
@@ -107,6 +108,7 @@ export async function createApp(services: Services, options: AppOptions): Promis
       activatingRoutes(v1, services);
       statusRoutes(v1, services);
       sharingRoutes(v1, services);
+      transferRoutes(v1, services);
       eventRoutes(v1, services);
     },
     { prefix: '/api/v1' },

@@ -20,6 +20,8 @@ export interface CommandContext {
   /** True where standard error is a terminal: progress may be drawn. */
   terminal: boolean;
   readFile(path: string): Promise<string>;
+  /** Standard output, for what is too long for an `Output`. Resolves when more can be taken. */
+  write(bytes: Uint8Array): Promise<void>;
 }
 
 /** What a command has to show. `exit` 3: a difference was found. */

@@ -3,6 +3,7 @@
  * answers. Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 difference found.
  * May import client, contract, domain, and render (offline rendering).
  */
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { stripVTControlCharacters } from 'node:util';
@@ -128,6 +129,7 @@ const groups: Record<string, string> = {
   lb: 'Add, change, drain and remove LBs',
   ws: 'Add, change, drain and remove WSs',
   port: 'Add, change and remove ports',
+  import: 'Take in clusters: from the original, or from an export',
   wstype: 'Ask which machines a wstype has',
   lab: 'A real edge on this machine: LBs, router, WSs, a client, and Weir',
 };
@@ -147,6 +149,9 @@ function contextOf(program: Commander, command: Commander, options: CliOptions):
     note: (text) => write(options.stderr, `${text}\n`),
     terminal: options.stderr.isTTY,
     readFile: readInput,
+    async write(bytes) {
+      if (!options.stdout.write(bytes)) await once(options.stdout, 'drain');
+    },
   };
 }
 

@@ -40,6 +40,8 @@ export interface Client {
   readonly url: string;
   /** Sends a request below /api/v1 and answers its JSON (or text). */
   call<T>(path: string, call?: Call): Promise<Answer<T>>;
+  /** An answer of any length, piece by piece; it ends or throws, also where the connection breaks. */
+  download(path: string, query?: Call['query']): AsyncGenerator<Uint8Array>;
   /** Messages of a stream until it ends. */
   stream(path: string, signal?: AbortSignal): AsyncGenerator<SseMessage>;
 }
@@ -76,6 +78,14 @@ export function createClient(options: ClientOptions): Client {
       const json = response.headers.get('content-type')?.includes('json') === true;
       const data = (json ? await response.json() : await response.text()) as T;
       return { status: response.status, headers: response.headers, data };
+    },
+    async *download(path, query) {
+      const response = await send(path + queryOf(query), {});
+      try {
+        for await (const chunk of response.body ?? []) yield chunk as Uint8Array;
+      } catch (thrown) {
+        throw unreachable(base, thrown);
+      }
     },
     async *stream(path, signal) {
       const response = await send(path, { headers: { accept: 'text/event-stream' }, ...(signal ? { signal } : {}) });

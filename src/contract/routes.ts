@@ -5,6 +5,7 @@
  */
 import Type from 'typebox';
 import type { TSchema } from 'typebox';
+import { ExportedCluster } from '../domain/edge/exported.ts';
 import { Cluster, ClusterType } from '../domain/edge/model.ts';
 import { operations } from '../domain/edge/operations.ts';
 import { strict, text } from '../domain/schema.ts';
@@ -397,6 +398,33 @@ export const routes = {
     ),
     answer: page(s.WstypeWs),
     types: ['text/plain'],
+  },
+  exportAll: {
+    method: 'GET',
+    path: '/export',
+    tag: 'transfer',
+    summary: 'Everything that is kept of all clusters, as one JSON document',
+    description:
+      'Sent cluster by cluster, each on a line of its own. Documents refer to secrets; their values are in it only with `secrets`.',
+    query: Type.Object(
+      {
+        history: o(flag('also every revision that is kept, and clusters of which only their history is left')),
+        secrets: o(flag('also OSPF keys')),
+      },
+      strict,
+    ),
+    answer: s.ExportAnswer,
+  },
+  importCluster: {
+    method: 'POST',
+    path: '/import',
+    tag: 'transfer',
+    summary: 'Take in one cluster of an export, as it was there',
+    description:
+      'Nothing is overwritten: a cluster that is here and differs is refused with `cluster_differs`. A long history is sent in parts, in order, each with everything else of the cluster; a part begins with the last revision of the part before. Nothing is there under the name until the last part. What was interrupted is sent again from the start, and goes on where it ended.',
+    query: Type.Object({ dryRun: o(flag('answer what would happen, change nothing')) }, strict),
+    body: ExportedCluster,
+    answer: s.ImportResult,
   },
   leaseList: {
     method: 'GET',

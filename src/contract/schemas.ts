@@ -4,6 +4,7 @@
  */
 import Type from 'typebox';
 import type { Static } from 'typebox';
+import { ExportedCluster, ExportHead } from '../domain/edge/exported.ts';
 import { Cluster, ClusterType } from '../domain/edge/model.ts';
 
 const o = Type.Optional;
@@ -254,6 +255,19 @@ export const LipsView = Type.Object({
   quarantine: Type.Record(text, Type.Object({ lb: text, since: text })),
 });
 export type LipsView = Static<typeof LipsView>;
+
+export const ExportAnswer = Type.Object({ ...ExportHead.properties, clusters: Type.Array(ExportedCluster) });
+
+export const ImportResult = Type.Object({
+  cluster: text,
+  outcome: Type.Union([Type.Literal('imported'), Type.Literal('unchanged'), Type.Literal('continues')], {
+    description: 'unchanged: all of it was here; continues: the rest of its history is to be sent',
+  }),
+  revision: Type.Integer({ description: 'the newest here; in a dry run the one it would be' }),
+  dryRun: Type.Boolean(),
+  warnings: Type.Array(ProblemItem),
+});
+export type ImportResult = Static<typeof ImportResult>;
 
 export const LeaseView = Type.Object({
   name: text,

@@ -116,6 +116,8 @@ export async function takeOverNow(options: TakeOverOptions, { all = false } = {}
     if (!all && left.expires > at) continue;
     if (all) await store.breakLease(left.name);
     const work = workOf(left);
+    // This process is late with its own: it renews them, or finds them taken.
+    if (!all && work?.process === owner) continue;
     const held = await store.acquire(left.name, `${owner}/takeover/${work?.id ?? ''}`, {
       ttlMs: LEASE_MS,
       now: now().getTime(),

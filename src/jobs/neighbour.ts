@@ -3,7 +3,7 @@
  * it crosses no change of ours, and is reported with both versions where it does. Of several processes one works
  * on a cluster's writes at a time.
  */
-import { withOriginalLips } from '../adopt/original/lips.ts';
+import { withLipsOfNew } from '../adopt/original/lips.ts';
 import { mergeForeign } from '../adopt/original/merge.ts';
 import type { Crossing } from '../adopt/original/merge.ts';
 import { readRecord } from '../adopt/original/record.ts';
@@ -190,14 +190,6 @@ export function createNeighbour(options: NeighbourOptions): Neighbour | undefine
     const { revision, problems } = conflict;
     return { id, cluster, at, revision, problems, foreign: fields ?? null, base, present };
   }
-}
-
-/** LBs that the original added have the LIPs that it gives them. */
-function withLipsOfNew(next: Cluster, present: Cluster): Cluster {
-  const known = new Set(present.lbinfos.map((lb) => lb.hostname));
-  if (next.lbinfos.every((lb) => known.has(lb.hostname))) return next;
-  const { cluster } = withOriginalLips(next);
-  return { ...next, lbinfos: next.lbinfos.map((lb, i) => (known.has(lb.hostname) ? lb : (cluster.lbinfos[i] ?? lb))) };
 }
 
 /** A record that was removed removes the cluster, unless it has changed since. */

@@ -109,6 +109,7 @@ export async function openJobs(options: JobsOptions = {}): Promise<Jobs> {
     takeOver: () =>
       takeOverNow({
         ...common,
+        owner: 'survivor',
         async settle({ cluster, id }) {
           await publications.interrupt(cluster, id);
           await activations.interrupt(cluster, id);

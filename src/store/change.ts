@@ -139,7 +139,7 @@ function planFor(
 }
 
 /** Claims that others hold, claims made twice within the document, LIPs at addresses that are mentioned. */
-function claimProblems(present: Present, holder: Holder, delta: HoldingsDelta): Problem[] {
+export function claimProblems(present: Present, holder: Holder, delta: HoldingsDelta): Problem[] {
   const given = new Set(delta.remove.map((c) => c.key));
   const wanted = new Map<string, (typeof delta.add)[number]>();
   const problems: Problem[] = [];

@@ -4,7 +4,7 @@
  */
 import { lbClaims, mentionsOfLb, mentionsOfVip, vipClaims } from '../domain/edge/claims.ts';
 import type { Claim, ClaimKey } from '../domain/edge/claims.ts';
-import type { FoundAddresses } from '../domain/edge/addresses.ts';
+import type { FoundAddress } from '../domain/edge/addresses.ts';
 import { lipsOf } from '../domain/edge/lips.ts';
 import type { LipPlan } from '../domain/edge/lips.ts';
 import type { Cluster, Lb, Vip } from '../domain/edge/model.ts';
@@ -109,7 +109,7 @@ export interface Holdings {
   isMentioned(address: string): boolean;
   apply(delta: HoldingsDelta): void;
   /** Addresses that WSs were found at. */
-  applyFound(from: FoundAddresses, to: FoundAddresses): void;
+  applyFound(from: Iterable<FoundAddress>, to: Iterable<FoundAddress>): void;
 }
 
 export function createHoldings(): Holdings {
@@ -130,8 +130,8 @@ export function createHoldings(): Holdings {
       for (const address of delta.mention) count(address, 1);
     },
     applyFound(from, to) {
-      for (const found of Object.values(from)) count(found.address, -1);
-      for (const found of Object.values(to)) count(found.address, 1);
+      for (const found of from) count(found.address, -1);
+      for (const found of to) count(found.address, 1);
     },
   };
 }

@@ -83,7 +83,7 @@ function createPresent(position: number): Present & { install(state: ClusterStat
     const before = clusters.get(next.name);
     holdings.apply(holdingsDelta(before, next));
     if (before?.addresses !== next.addresses) {
-      holdings.applyFound(before?.addresses.found ?? {}, next.addresses.found);
+      holdings.applyFound(before?.addresses.values() ?? [], next.addresses.values());
     }
     clusters.set(next.name, next);
     reindex(next.name, before?.cluster.vip2ws, next.cluster.vip2ws);
@@ -94,7 +94,7 @@ function createPresent(position: number): Present & { install(state: ClusterStat
     const before = clusters.get(name);
     if (before) {
       holdings.apply(holdingsDelta(before, undefined));
-      holdings.applyFound(before.addresses.found, {});
+      holdings.applyFound(before.addresses.values(), []);
       clusters.delete(name);
       reindex(name, before.cluster.vip2ws, undefined);
     }

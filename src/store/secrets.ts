@@ -93,6 +93,12 @@ function storedAs(key: string, context: SecretContext, secrets: RecordWrite[]): 
   return name;
 }
 
+/** Where a call gives a key itself, not a reference to one; the part of its input. */
+export function plainKeyIn(call: Call): string | undefined {
+  const found = keyIn(call);
+  return found && secretName(found.key) === undefined ? found.field : undefined;
+}
+
 /** Findings about a key, or about what stands where its object should, without the value that was given. */
 export function withoutSecrets(problems: readonly Problem[]): Problem[] {
   return problems.map((p) =>

@@ -11,9 +11,11 @@ import type { Cluster } from '../domain/edge/model.ts';
 import { messageOf, refuse, WeirError } from '../domain/errors.ts';
 import { error } from '../domain/problem.ts';
 import { prepare, refusedClaims, commitOf } from './change.ts';
-import type { ChangeRequest, ChangeOutcome } from './change.ts';
+import type { ChangeRequest, ChangeOutcome, Prepared } from './change.ts';
 import { holdingsDelta } from './holdings.ts';
 import type { HoldingsDelta } from './holdings.ts';
+import { importCluster } from './import.ts';
+import type { ImportOutcome, ImportRequest } from './import.ts';
 import type { RecordWrite, Store, StoreEvent } from './port.ts';
 import { loadPresent, rebuild } from './present.ts';
 import type { ClusterState } from './present.ts';
@@ -34,9 +36,13 @@ export interface State {
   sync(): Promise<void>;
   /** The newest revision of a name, also that of a deletion; 0 if it was never used. */
   revisionOf(name: string): number;
+  /** Names of which only the history is left, ascending. */
+  deleted(): { name: string; revision: number }[];
   /** Knows the secret that a cluster's document refers to, once it answers. */
   learnSecret(cluster: string): Promise<void>;
   change(request: ChangeRequest): Promise<ChangeOutcome>;
+  /** Takes in a cluster that another Weir gave. */
+  takeIn(request: ImportRequest): Promise<ImportOutcome>;
   /** Stores addresses that WSs were found at, if they differ. */
   setAddresses(cluster: string, found: FoundAddresses): Promise<void>;
   /** Ends the quarantine of LIPs. */
@@ -135,7 +141,22 @@ export async function openState(store: Store, options: StateOptions): Promise<St
     }
   }
 
+  /** A refusal, or that nothing changes, is told only once all that others answered before is taken in. */
+  async function prepared(request: ChangeRequest): Promise<Prepared> {
+    if (store.shared) {
+      try {
+        const next = prepare(present, request, options.now().toISOString());
+        if (next.outcome.changed) return next;
+      } catch (thrown) {
+        if (!(thrown instanceof WeirError)) throw thrown;
+      }
+      await store.sync();
+    }
+    return prepare(present, request, options.now().toISOString());
+  }
+
   async function commitChange(request: ChangeRequest): Promise<ChangeOutcome> {
+    await learnSecret(request.cluster);
     const { calls, secrets } = extractSecrets(request.calls, {
       cluster: request.cluster,
       present: present.clusters.get(request.cluster)?.cluster.ospf?.key,
@@ -143,7 +164,7 @@ export async function openState(store: Store, options: StateOptions): Promise<St
       randomId: options.randomId,
     });
     for (let tries = 0; tries < MAX_TRIES; tries++) {
-      const next = prepare(present, { ...request, calls }, options.now().toISOString());
+      const next = await prepared({ ...request, calls });
       if (!next.outcome.changed || request.dryRun === true) return next.outcome;
       await keepSecrets(secrets);
       const commit = commitOf(next, { ...request, calls }, options.now().toISOString());
@@ -173,7 +194,13 @@ export async function openState(store: Store, options: StateOptions): Promise<St
     },
     sync: () => store.sync(),
     revisionOf: (name) => present.clusters.get(name)?.revision ?? present.deleted.get(name) ?? 0,
+    deleted: () =>
+      [...present.deleted].map(([name, revision]) => ({ name, revision })).sort((a, b) => (a.name < b.name ? -1 : 1)),
     learnSecret,
+    takeIn(request) {
+      const work = () => importCluster(request, { store, present: () => present, now: options.now });
+      return request.dryRun === true ? work() : queue(work);
+    },
     change: (request) => (request.dryRun === true ? commitChange(request) : queue(() => commitChange(request))),
     setAddresses: (cluster, found) =>
       queue(async () => {

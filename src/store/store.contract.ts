@@ -129,6 +129,20 @@ function documentSuite(given: Given): void {
     expect(conflictOf(unknown)).toEqual({ type: 'revision', id: clusterId('new'), current: 0 });
   });
 
+  test('a commit made from another document of the same revision is refused', async () => {
+    const { store } = given();
+    const [first, second] = await grow(store, 'a', 2);
+    if (!first || !second) throw new Error('nothing grew');
+    const next = cluster('a', { device: 'bond0' });
+    const stale = { ...change(second, next, 2), was: digestOf(first) };
+    expect(conflictOf(await store.commit(commitOf({ changes: [stale] })))).toMatchObject({
+      type: 'revision',
+      current: 2,
+    });
+    eventOf(await store.commit(commitOf({ changes: [{ ...stale, was: digestOf(second) }] })));
+    expect(rebuilt((await store.load()).documents[0])).toEqual(next);
+  });
+
   test('of commits that race for one revision, exactly one is accepted', async () => {
     const { store } = given();
     const from = cluster('a');
@@ -317,9 +331,7 @@ function historySuite(given: Given): void {
       await store.commit(commitOf({ changes: [{ ...change(undefined, cluster('a'), 0), revision: 2 * COPY_EVERY }] })),
     );
     const next = cluster('a', { device: 'eth9' });
-    const event = eventOf(
-      await store.commit(commitOf({ changes: [change(cluster('a'), next, 2 * COPY_EVERY)] })),
-    );
+    const event = eventOf(await store.commit(commitOf({ changes: [change(cluster('a'), next, 2 * COPY_EVERY)] })));
     expect(event.changes[0]?.revision).toBe(2 * COPY_EVERY + 1);
     const entries = await store.history(clusterId('a'), { limit: 10 });
     expect(entries.map((h) => h.revision)).toEqual([2 * COPY_EVERY + 1, 2 * COPY_EVERY]);
@@ -352,7 +364,7 @@ function historySuite(given: Given): void {
     expect(replayed(await store.events(position, 10)).get('a')).toEqual(states[2]);
   });
 
-  test('many revisions that are brought back are found one by one, also over a deletion and a pruning', async () => {
+  test('many revisions that are brought back are found one by one, also over a deletion and a copy', async () => {
     const { store } = given();
     const states: (Cluster | undefined)[] = [];
     for (let n = 1; n <= 2 * COPY_EVERY + 5; n++) {
@@ -665,6 +677,18 @@ function eventSuite(given: Given): void {
     await create(store, 'after');
     await expect.poll(() => others.length).toBe(1);
     expect(heard).toHaveLength(20);
+  });
+
+  test('once a sync answers, everything committed before it was heard; a ping tells the newest event', async () => {
+    const { store } = given();
+    const heard: number[] = [];
+    store.follow((event) => heard.push(event.id));
+    for (const name of ['a', 'b', 'c']) {
+      const { id } = await create(store, name);
+      await store.sync();
+      expect(heard.at(-1)).toBe(id);
+      expect(await store.ping()).toBe(id);
+    }
   });
 
   test('a refused commit is not heard, and a written record neither', async () => {

@@ -67,6 +67,14 @@ export function withOriginalLips(cluster: Cluster): { cluster: Cluster; warnings
   return { cluster: same ? cluster : { ...cluster, lbinfos }, warnings };
 }
 
+/** LBs that the original added to a cluster have the LIPs that it gives them; the others keep theirs. */
+export function withLipsOfNew(next: Cluster, present: Cluster): Cluster {
+  const known = new Set(present.lbinfos.map((lb) => lb.hostname));
+  if (next.lbinfos.every((lb) => known.has(lb.hostname))) return next;
+  const { cluster } = withOriginalLips(next);
+  return { ...next, lbinfos: next.lbinfos.map((lb, i) => (known.has(lb.hostname) ? lb : (cluster.lbinfos[i] ?? lb))) };
+}
+
 interface Document {
   nets: readonly { lb: Lb; net: Net }[];
   /** Of LBs, gateways, VIPs, and WSs where the document gives them. */

@@ -8,6 +8,7 @@ import { readCommands } from './read.ts';
 import { renderCommand } from './render.ts';
 import { sharingCommands } from './sharing.ts';
 import { statusCommand } from './status.ts';
+import { transferCommands } from './transfer.ts';
 
 export const commands: readonly Command[] = [
   ...documentCommands,
@@ -18,4 +19,5 @@ export const commands: readonly Command[] = [
   ...activateCommands,
   statusCommand,
   ...sharingCommands,
+  ...transferCommands,
 ];

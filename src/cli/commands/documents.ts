@@ -10,7 +10,7 @@ import { applyPatch, isEmptyPatch } from '../../domain/edge/patch.ts';
 import type { ClusterPatch } from '../../domain/edge/patch.ts';
 import { refuse, WeirError } from '../../domain/errors.ts';
 import type { Command, CommandContext, Output } from '../command.ts';
-import { changeLine, changeOutput, dryRunOption, messageOption, noteWarnings, pathOf } from './shared.ts';
+import { changeLine, changeOutput, dryRunOption, messageOption, noteWarnings, pathOf, presentOf } from './shared.ts';
 
 const fileOption = {
   flags: '-f, --file <file>',
@@ -77,7 +77,7 @@ const diff: Command = {
 async function diffFile(context: CommandContext, client: Client): Promise<Output> {
   const differences: { cluster: string; patch: unknown; diff: string }[] = [];
   for (const wanted of await clustersOf(context)) {
-    const present = await presentOf(client, wanted.name);
+    const present = (await presentOf(client, wanted.name))?.document;
     const { data } = await client.call<ChangeResult>(pathOf(wanted.name), {
       method: 'PUT',
       body: wanted,
@@ -94,15 +94,6 @@ async function diffFile(context: CommandContext, client: Client): Promise<Output
 
 function withoutKey(cluster: Cluster): Cluster {
   return cluster.ospf?.key === undefined ? cluster : { ...cluster, ospf: { ...cluster.ospf, key: '******' } };
-}
-
-async function presentOf(client: Client, name: string): Promise<Cluster | undefined> {
-  try {
-    return (await client.call<Cluster>(pathOf(name))).data;
-  } catch (thrown) {
-    if (thrown instanceof WeirError && thrown.code === 'not_found') return undefined;
-    throw thrown;
-  }
 }
 
 async function clustersOf(context: CommandContext): Promise<Cluster[]> {

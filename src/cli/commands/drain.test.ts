@@ -86,6 +86,7 @@ const client: Client = {
     const headers = new Headers({ etag: '"4"' });
     return Promise.resolve({ status: 200, headers, data: answer(path, call) } as Answer<T>);
   },
+  async *download() {},
   async *stream(path) {
     const id = path.split('/')[3] ?? '';
     const { lb = {}, ...end } = played.ends[id] ?? {};
@@ -106,6 +107,7 @@ async function run(command: typeof drain, options: Record<string, unknown> = {})
     note: (text) => notes.push(text),
     terminal: false,
     readFile: () => Promise.reject(new Error('no file')),
+    write: () => Promise.reject(new Error('nothing is written')),
   };
   const running = command?.run(context, ['c', 'a']);
   const state = { over: false };

@@ -49,6 +49,11 @@ export class Addresses {
     return Object.fromEntries([...this.#own()].map(([name, entry]) => [name, entry.found]));
   }
 
+  /** What was found, without the names: where only that counts, building `found` costs far more. */
+  *values(): Generator<FoundAddress> {
+    for (const [, { found }] of this.#own()) yield found;
+  }
+
   /** Adds or changes what was found, and leaves the rest. */
   with(found: Iterable<readonly [string, FoundAddress]>): Addresses {
     const changes = [...found].filter(([name, next]) => !sameFound(this.get(name), next));
