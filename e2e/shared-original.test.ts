@@ -174,6 +174,23 @@ describe.skipIf(!hasRedis)('the original as a neighbour', { timeout: 60_000 }, (
     expect(await conflicts()).toEqual([]);
   });
 
+  test('a record from before its cluster was made here is no conflict where it says the same, and one where it does not', async () => {
+    const record = await redis.client.hgetall(key);
+    await redis.client.flushall();
+    await Promise.all(servers.splice(0).map((one) => one.close()));
+    await redis.client.hset(key, record);
+    await redis.client.hset('cluster:cluster-2', record);
+    server = await startTestServer({ settings: { store: redis.url } });
+    servers.push(server);
+    await change('POST', '/clusters', clusterOf(1, { vip2ws: [1, 2, 3].map((i) => vipOf(1, i)) }));
+    await change('POST', '/clusters', clusterOf(2));
+    await expect
+      .poll(async () => (await conflicts()).map((c) => [c.cluster, c.problems[0]?.code]))
+      .toEqual([['cluster-2', 'unknown_base']]);
+    expect(await history()).toHaveLength(1);
+    expect((await mirror()).vip2ws).toHaveLength(3);
+  });
+
   test('both sides making the same change is none', async () => {
     await crossing((vips) => revised(vips, 1, { wstype: 'same' }), { wstype: 'same' });
     await change('PATCH', path, { idc: 'room2' });

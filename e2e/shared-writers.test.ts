@@ -102,6 +102,7 @@ describe.skipIf(!hasRedis)('three Weirs on one Redis', { timeout: 120_000 + seco
     const { data } = await weir.client.call('/clusters/cluster-1');
     expect(data).toMatchObject({ name: 'cluster-1' });
     await redis.restart();
+    await expect.poll(async () => (await fetch(`${weir.url}/readyz`)).status).toBe(200);
     await weir.client.call('/clusters/cluster-1', { method: 'PATCH', body: { linkspeed: '10g' } });
   });
 

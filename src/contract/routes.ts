@@ -421,7 +421,7 @@ export const routes = {
     tag: 'transfer',
     summary: 'Take in one cluster of an export, as it was there',
     description:
-      'Nothing is overwritten: a cluster that is here and differs is refused with `cluster_differs`. A long history is sent in parts, in order, each with everything else of the cluster; a part begins with the last revision of the part before. Nothing is there under the name until the last part. What was interrupted is sent again from the start, and goes on where it ended.',
+      'Nothing is overwritten: a cluster that is here and differs is refused with `cluster_differs`. A long history is sent in parts, in order, each with everything else of the cluster. Nothing is there under the name until the last part. What was interrupted is sent again from the start, and goes on where it ended.',
     query: Type.Object({ dryRun: o(flag('answer what would happen, change nothing')) }, strict),
     body: ExportedCluster,
     answer: s.ImportResult,

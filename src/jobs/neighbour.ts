@@ -132,10 +132,11 @@ export function createNeighbour(options: NeighbourOptions): Neighbour | undefine
     const foreign = readRecord(write.cluster, write.fields);
     if (!foreign.ok) return { problems: foreign.problems };
     if (!present) return { problems: [gone(write.cluster)] };
-    if (!base) return { problems: [baseless(write.cluster)] };
-    const outcome = mergeForeign({ base, foreign: foreign.value, present });
+    const outcome = mergeForeign({ base: base ?? present, foreign: foreign.value, present });
     if (!outcome.ok) return { problems: outcome.crossings.map(crossed) };
     if (!outcome.changed) return {};
+    // A record from before its cluster was taken over, say, that is not what was taken over.
+    if (!base) return { problems: [baseless(write.cluster)] };
     return { call: { op: 'cluster.replace', input: { cluster: withLipsOfNew(outcome.cluster, present) } } };
   }
 

@@ -36,6 +36,9 @@ export interface Present {
   knows(conflict: Extract<Conflict, { type: 'claims' }>): boolean;
 }
 
+/** Clusters taken in at once: connections have deadlines, which must not pass meanwhile. */
+const AT_ONCE = 20;
+
 /** What the store has, as it is now. */
 export async function loadPresent(store: Store): Promise<Present> {
   const { documents, position } = await store.load();
@@ -49,7 +52,8 @@ export async function loadPresent(store: Store): Promise<Present> {
   for (const record of secrets) present.secrets.set(record.key, String(record.value));
   const lipsBy = new Map(lips.map((r) => [r.key, r]));
   const addressesBy = new Map(addresses.map((r) => [r.key, r]));
-  for (const stored of documents) {
+  for (const [i, stored] of documents.entries()) {
+    if (i % AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
     const cluster = rebuild(stored);
     if (!cluster) {
       present.deleted.set(stored.name, stored.revision);

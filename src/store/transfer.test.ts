@@ -242,12 +242,12 @@ function passRefusals(thrown: unknown): void {
   if (!(thrown instanceof WeirError)) throw thrown;
 }
 
-/** As a client sends a long history: each part begins with the end of the one before. */
+/** As a client sends a long history. */
 function partsOf(one: ExportedCluster, size: number): ExportedCluster[] {
   const history = one.history ?? [];
   const parts: ExportedCluster[] = [];
   for (let from = 0; from < history.length; from += size) {
-    parts.push({ ...one, history: history.slice(Math.max(0, from - 1), from + size) });
+    parts.push({ ...one, history: history.slice(from, from + size) });
   }
   return parts;
 }

@@ -44,7 +44,7 @@ async function writeWhole(path: string, chunks: AsyncIterable<Uint8Array>): Prom
   const fresh = join(dirname(path), `.${basename(path)}.${process.pid}`);
   let bytes = 0;
   try {
-    const file = await open(fresh, 'wx', 0o644);
+    const file = await open(fresh, 'wx', 0o600);
     try {
       for await (const chunk of chunks) {
         await file.writeFile(chunk);
@@ -155,20 +155,17 @@ async function send(client: Client, cluster: ExportedCluster, dryRun: boolean): 
   return result;
 }
 
-/** Each begins with the last revision of the one before. */
 function partsOf(history: readonly ExportedRevision[]): ExportedRevision[][] {
   const parts: ExportedRevision[][] = [];
   let size = Infinity;
-  let before: ExportedRevision | undefined;
   for (const entry of history) {
     const { length } = JSON.stringify(entry);
     if (size + length > PART) {
-      parts.push(before ? [before] : []);
+      parts.push([]);
       size = 0;
     }
     parts.at(-1)?.push(entry);
     size += length;
-    before = entry;
   }
   return parts;
 }

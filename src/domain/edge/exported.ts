@@ -24,7 +24,7 @@ export const EXPORT_VERSION = 1;
 const time = (description: string) =>
   Type.String({ description, pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(?:\\.\\d{1,9})?Z$' });
 
-const Revision = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
+const Revision = Type.Integer({ minimum: 1, maximum: 1_000_000_000 });
 
 /** What stands before the clusters. */
 export const ExportHead = Type.Object(

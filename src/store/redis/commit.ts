@@ -14,7 +14,7 @@ import type {
 } from '../port.ts';
 import { script } from './connection.ts';
 import type { Connection, Wait } from './connection.ts';
-import { mirrorFields, mirrorLua, prelude, recordLua } from './keys.ts';
+import { mirrorArgs, mirrorFields, mirrorLua, prelude, recordLua } from './keys.ts';
 
 /** Texts of a cluster's mirror, by field. */
 export type MirrorOf = (document: object) => Readonly<Record<(typeof mirrorFields)[number], string>>;
@@ -61,7 +61,10 @@ for i = 1, num() do
   local c = { kind = take(), name = take(), expected = num(), was = take(), deleted = take() == '1', digest = take(),
               number = num(), past = take() == '1',
               entry = take(), patch = take(), document = take(), mirror = {} }
-  for f = 1, num() do c.mirror[f] = take() end
+  if take() == '1' then
+    c.mirror_digest = take()
+    for f = 1, ${mirrorFields.length} do c.mirror[f] = take() end
+  end
   c.id = c.kind .. ':' .. c.name
   c.key = 'weir:history:' .. c.id
   c.current, c.base, c.oldest, c.old_digest = document(c.id)
@@ -136,7 +139,7 @@ for _, c in ipairs(changes) do
   redis.call('HSET', 'weir:documents', c.id, revision .. ' ' .. base .. ' ' .. oldest .. ' ' .. c.digest)
   if #c.mirror > 0 then
     aside(c.name)
-    write_mirror(c.name, c.mirror, 'r' .. revision)
+    write_mirror(c.name, c.mirror, c.mirror_digest, 'r' .. revision)
   elseif c.deleted and redis.call('HEXISTS', 'weir:mirrors', c.name) == 1 then
     aside(c.name)
     remove_mirror(c.name)
@@ -224,9 +227,9 @@ function changeArgs(
     patched && !deleted ? JSON.stringify(change.patch) : '',
     copied ? JSON.stringify(document) : '',
   ];
-  const mirrored = mirror ? mirrorFields.map((field) => mirror[field]) : [];
+  const mirrored = mirror ? ['1', ...mirrorArgs(mirror)] : ['0'];
   const flags = [deleted ? '1' : '0', digest, number, past ? '1' : '0'];
-  return [kind, name, expected, was, ...flags, ...texts, mirrored.length, ...mirrored];
+  return [kind, name, expected, was, ...flags, ...texts, ...mirrored];
 }
 
 function claimText({ cluster, what }: Claim): string {

@@ -67,6 +67,7 @@ export function createFeed(options: FeedOptions): Feed {
       if (events.length > 0 && events.every(offer)) continue;
       if (at.id > before.id) continue;
       at = await endOfLog(connection);
+      options.onError(cut(before, at));
       await options.lost();
       return;
     }
@@ -98,4 +99,10 @@ export function createFeed(options: FeedOptions): Feed {
     sync,
     close: () => ending.abort(),
   };
+}
+
+function cut(seen: Position, now: Position): Error {
+  return new Error(
+    `the log of events does not go on from event ${seen.id}, which was seen last: it ends at event ${now.id} now. A failover lost its end, a backup was put back, or it was cut; everything is loaded again`,
+  );
 }

@@ -19,6 +19,8 @@
  * Texts are made and read in Node; Lua only compares and joins them.
  */
 
+import { createHash } from 'node:crypto';
+
 /** Version of this layout. A newer one is refused. */
 export const FORMAT = 1;
 
@@ -107,9 +109,10 @@ local function keep_foreign(name)
   return true
 end
 
-local function write_mirror(name, fields, base)
+-- 'digest': of the fields, as held_by_mirror makes it; made by the caller, since Lua holds up everybody.
+local function write_mirror(name, fields, digest, base)
   redis.call('HSET', 'cluster:' .. name, ${mirrorFields.map((f, i) => `'${f}', fields[${i + 1}]`).join(', ')})
-  redis.call('HSET', 'weir:mirrors', name, redis.sha1hex(table.concat(fields, '\\0')) .. ' ' .. base)
+  redis.call('HSET', 'weir:mirrors', name, digest .. ' ' .. base)
 end
 
 local function remove_mirror(name)
@@ -117,3 +120,9 @@ local function remove_mirror(name)
   redis.call('HDEL', 'weir:mirrors', name)
 end
 `;
+
+/** A mirror as scripts take it: its digest, then its fields. */
+export function mirrorArgs(mirror: Readonly<Record<(typeof mirrorFields)[number], string>>): string[] {
+  const texts = mirrorFields.map((field) => mirror[field]);
+  return [createHash('sha1').update(texts.join('\0')).digest('hex'), ...texts];
+}

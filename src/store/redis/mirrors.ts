@@ -7,7 +7,7 @@ import type { RedisAddress } from './address.ts';
 import type { MirrorOf } from './commit.ts';
 import { client, endClient, script } from './connection.ts';
 import type { Connection } from './connection.ts';
-import { mirrorFields, mirrorLua, prelude } from './keys.ts';
+import { mirrorArgs, mirrorFields, mirrorLua, prelude } from './keys.ts';
 
 /** Names of clusters; answers how many foreign writes were kept. Records of unknown clusters are no mirrors. */
 const checkScript = script(`${prelude}${mirrorLua}
@@ -24,9 +24,9 @@ local name, id, base = take(), take(), take()
 local known = redis.call('HGET', 'weir:mirrors', name)
 if keep_foreign(name) or not known or string.match(known, ' (%S+)$') ~= 'f' .. id then return 0 end
 if #ARGV == at then remove_mirror(name) return 1 end
-local fields = {}
+local digest, fields = take(), {}
 for i = 1, ${mirrorFields.length} do fields[i] = take() end
-write_mirror(name, fields, base)
+write_mirror(name, fields, digest, base)
 return 1
 `);
 
@@ -141,9 +141,8 @@ export function createMirrors({ address, connection, mirrorOf, onError }: Mirror
       await forget(connection);
     },
     async restore({ cluster, id }, document, revision) {
-      const fields = document === null ? undefined : mirrorOf(document);
-      const texts = fields ? mirrorFields.map((field) => fields[field]) : [];
-      await connection.run(restoreScript, [cluster, id, `r${revision}`, ...texts]);
+      const written = document === null ? [] : mirrorArgs(mirrorOf(document));
+      await connection.run(restoreScript, [cluster, id, `r${revision}`, ...written]);
     },
     async unknown() {
       const known = new Set(await connection.call((redis) => redis.hkeys('weir:mirrors')));

@@ -130,7 +130,8 @@ describe.skipIf(!hasRedis)('on a real Redis', { timeout: 30_000 }, () => {
     }
 
     test('is noticed, also where other events took the numbers, and nothing is built on what is gone', async () => {
-      const [one, two] = [await open(), await open()];
+      const told: string[] = [];
+      const [one, two] = [await open({ onError: (thrown) => told.push(String(thrown)) }), await open()];
       await create(one, 'a');
       await two.sync();
       const putBack = await snapshot();
@@ -153,6 +154,7 @@ describe.skipIf(!hasRedis)('on a real Redis', { timeout: 30_000 }, () => {
       expect(refused).toEqual({ type: 'revision', id: clusterId('a'), current: 2 });
       await one.sync();
       expect(lost).toEqual(['one']);
+      expect(told.join()).toContain('the log of events does not go on from event 2');
       expect(rebuilt((await one.load()).documents[0])).toEqual(other);
       const heard: StoreEvent[] = [];
       one.follow((event) => heard.push(event));
