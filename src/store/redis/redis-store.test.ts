@@ -361,16 +361,19 @@ describe.skipIf(!hasRedis)('on a real Redis', { timeout: 30_000 }, () => {
         startRedis([`replicaof 127.0.0.1 ${redis.port}`]),
         startRedis(['cluster-enabled yes'], 0),
       ]);
-      expect(await refusal(locked.url)).toMatchObject({ message: expect.stringContaining('NOAUTH') });
-      expect(await refusal(locked.url.replace('//', '//:wrong@'))).toMatchObject({
-        message: expect.stringContaining('WRONGPASS'),
-      });
-      await (await openRedisStore(locked.url.replace('//', '//:right@'))).close();
-      expect(await refusal(replica.url)).toMatchObject({ message: expect.stringContaining('READONLY') });
-      expect(await refusal(part.url.replace(/1$/, '0'))).toMatchObject({
-        message: expect.stringContaining('Redis Cluster'),
-      });
-      await Promise.all([locked, replica, part].map((server) => server.close()));
+      try {
+        expect(await refusal(locked.url)).toMatchObject({ message: expect.stringContaining('NOAUTH') });
+        expect(await refusal(locked.url.replace('//', '//:wrong@'))).toMatchObject({
+          message: expect.stringContaining('WRONGPASS'),
+        });
+        await (await openRedisStore(locked.url.replace('//', '//:right@'))).close();
+        expect(await refusal(replica.url)).toMatchObject({ message: expect.stringContaining('READONLY') });
+        expect(await refusal(part.url.replace(/1$/, '0'))).toMatchObject({
+          message: expect.stringContaining('Redis Cluster'),
+        });
+      } finally {
+        await Promise.all([locked, replica, part].map((server) => server.close()));
+      }
     });
 
     test('what loses state is warned of', async () => {
