@@ -198,6 +198,16 @@ describe.skipIf(!hasRedis)('the original as a neighbour', { timeout: 60_000 }, (
     expect(await conflicts()).toEqual([]);
   });
 
+  test('the same conflict written again and again is told once', async () => {
+    const bad = "[{u'vip': u'10.9.9.9', 'wss': [], u'wstype': u'apps'}]";
+    for (let n = 0; n < 3; n++) {
+      await redis.client.hset(key, 'vip2ws', bad);
+      await expect.poll(async () => (await mirror()).vip2ws.length, { timeout: 10_000 }).toBe(3);
+    }
+    expect(await conflicts()).toHaveLength(1);
+    expect((await conflicts())[0]?.problems[0]).toMatchObject({ path: expect.stringContaining('vip2ws') });
+  });
+
   test('what is no valid record is told with its problems, and the mirror is put right again', async () => {
     await redis.client.hset(key, 'vip2ws', "[{u'vip': u'10.9.9.9', 'ports': [], __import__('os')}]");
     await expect.poll(async () => (await conflicts()).length, { timeout: 10_000 }).toBe(1);

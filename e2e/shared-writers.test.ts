@@ -49,7 +49,7 @@ describe.skipIf(!hasRedis)('three Weirs on one Redis', { timeout: 120_000 + seco
     let restarts = 0;
     const killing = (async () => {
       const end = performance.now() + seconds * 1000;
-      while (performance.now() < end) {
+      while (performance.now() < end || restarts < 3) {
         await sleep(300 + Math.random() * 1200);
         await weirs[Math.floor(Math.random() * weirs.length)]?.restart();
         restarts++;
@@ -58,7 +58,6 @@ describe.skipIf(!hasRedis)('three Weirs on one Redis', { timeout: 120_000 + seco
     const written = await writeUntil({ weirs, ...load, until: killing });
     await killing;
     tell(`Weirs killed ${restarts} times in ${seconds} s`, written);
-    expect(restarts).toBeGreaterThan(2);
     expect(written.took.length).toBeGreaterThan(100);
     await expectKept(weirs, written);
   });

@@ -3,7 +3,8 @@ import { request } from 'node:http';
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import Fastify from 'fastify';
 import type { FastifyInstance, FastifyReply } from 'fastify';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { WeirError } from '../domain/errors.ts';
 import type { StoreEvent } from '../store/port.ts';
 import type { Services } from './app.ts';
 import { eventRoutes } from './events.ts';
@@ -14,9 +15,15 @@ function fakeServices(most = 0): {
   services: Services;
   listeners: Set<(event: StoreEvent) => void>;
   log: StoreEvent[];
+  /** Events were missed for good. */
+  miss: () => void;
+  /** The log cannot be read from now on. */
+  fail: () => void;
 } {
   const listeners = new Set<(event: StoreEvent) => void>();
   const log: StoreEvent[] = [];
+  const missed = new Set<() => void>();
+  let failing = false;
   const services = {
     state: {
       version: () => log.length,
@@ -24,9 +31,14 @@ function fakeServices(most = 0): {
         listeners.add(listener);
         return () => listeners.delete(listener);
       },
+      onMissed(listener: () => void) {
+        missed.add(listener);
+        return () => missed.delete(listener);
+      },
     },
     store: {
       async events(after: number, limit: number) {
+        if (failing) throw new WeirError('store', 'it is away');
         const page = log.filter((e) => e.id > after);
         // Made while the log is read: both in what is read and told.
         if (page.length < limit && log.length < most) append(page);
@@ -40,7 +52,15 @@ function fakeServices(most = 0): {
     page.push(event);
     for (const listener of listeners) listener(event);
   }
-  return { services: services as unknown as Services, listeners, log };
+  return {
+    services: services as unknown as Services,
+    listeners,
+    log,
+    miss: () => missed.forEach((listener) => listener()),
+    fail: () => {
+      failing = true;
+    },
+  };
 }
 
 function eventOf(id: number): StoreEvent {
@@ -115,4 +135,17 @@ test('a stream that is opened for a client that left already holds nothing', asy
   });
   await opened;
   expect(stopped).toBe(1);
+});
+
+test('a stream ends where the log cannot be read, or goes on with other events: the client comes again', async () => {
+  fakes.log.push(eventOf(1), eventOf(2));
+  const { response } = await follow();
+  const ended = once(response.resume(), 'end');
+  await vi.waitFor(() => expect(fakes.listeners.size).toBe(1));
+  fakes.miss();
+  await ended;
+  fakes.fail();
+  const { response: failed } = await follow(1);
+  await once(failed.resume(), 'end');
+  await vi.waitFor(() => expect(fakes.listeners.size).toBe(0));
 });

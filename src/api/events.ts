@@ -26,12 +26,19 @@ export function eventRoutes(app: FastifyInstance, { state, store }: Services): v
     };
     const held: StoreEvent[] = [];
     sse.onClose(state.onEvent((event) => (live ? forward(event) : held.push(event))));
-    while (!live) {
-      const events = await store.events(sent, PAGE);
-      events.forEach(forward);
-      if (events.length === PAGE) continue;
-      live = true;
-      held.forEach(forward);
+    // Numbers may mean other events from now on: the client comes again, with what it had last.
+    sse.onClose(state.onMissed(() => sse.end()));
+    try {
+      while (!live) {
+        const events = await store.events(sent, PAGE);
+        events.forEach(forward);
+        if (events.length === PAGE) continue;
+        live = true;
+        held.forEach(forward);
+      }
+    } catch (thrown) {
+      sse.end();
+      throw thrown;
     }
     return reply;
   });

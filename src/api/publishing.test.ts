@@ -24,7 +24,7 @@ async function publish(): Promise<void> {
   const { releases, published } = api.jobs;
   const present = (await releases.refresh('c')).state;
   const outcomes = releases.of(present).map((r) => ({ lb: r.lb, release: r.id }));
-  await published.record(present, outcomes);
+  await published.record(present, outcomes, Number.MAX_SAFE_INTEGER);
 }
 
 async function plan(): Promise<PlanResult> {

@@ -29,7 +29,7 @@ export function wstypeRoutes(app: FastifyInstance, { state }: Services): void {
   });
 
   addRoute(app, routes.wstypeWss, (request, reply) => {
-    const version = state.version();
+    const version = state.generation();
     let answer = kept.get(request.url);
     if (answer?.version !== version) {
       const query = readQuery(request, routes.wstypeWss.query);

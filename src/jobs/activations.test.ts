@@ -3,7 +3,7 @@ import type { Cluster } from '../domain/edge/model.ts';
 import { cluster, lb } from '../store/testing.ts';
 import type { Activation, ActivationRequest } from './activations.ts';
 import { makePlan } from './plan.ts';
-import { openJobs } from './testing.ts';
+import { NEWEST_FENCE, openJobs } from './testing.ts';
 import type { Jobs, JobsOptions, PlayedSession } from './testing.ts';
 
 let jobs: Jobs;
@@ -34,6 +34,7 @@ async function publish(...lbs: string[]): Promise<void> {
   await jobs.published.record(
     state,
     releases.map((r) => ({ lb: r.lb, release: r.id })),
+    NEWEST_FENCE,
   );
 }
 
@@ -224,10 +225,14 @@ describe('an activation is refused and begins nothing', () => {
   test('where an LB was never published to, naming all of them', async () => {
     await open(3);
     const { state } = await jobs.releases.refresh('c');
-    await jobs.published.record(state, [
-      { lb: 'lb1.room1', release: '' },
-      { lb: 'lb3.room1', release: '' },
-    ]);
+    await jobs.published.record(
+      state,
+      [
+        { lb: 'lb1.room1', release: '' },
+        { lb: 'lb3.room1', release: '' },
+      ],
+      NEWEST_FENCE,
+    );
     await expect(start()).rejects.toMatchObject({
       code: 'not_published',
       hint: 'weir publish c --lb lb1.room1',

@@ -16,7 +16,7 @@ import type { State } from '../store/state.ts';
 import { createLbJobs, waiting } from './lb-jobs.ts';
 import type { Begun, JobKind, JobOptions, JobRun, Jobs, LbJob } from './lb-jobs.ts';
 import { changedNothing, chosenLbs, sudoOf, targetOf } from './lbs.ts';
-import type { Given, PublishedReleases } from './published.ts';
+import type { Place, Given, PublishedReleases } from './published.ts';
 import { mustGet } from './releases.ts';
 import type { Releases } from './releases.ts';
 
@@ -181,7 +181,8 @@ export function createActivations(options: ActivationOptions): Activations {
     run.tell(name, { state: 'running', step: 'connect' });
     run.save();
     // Noted ahead: it stands if Weir dies before it has seen how it ends.
-    await published.doubt(work.cluster.name, name, `Weir did not see how its activation ${run.id} ended`);
+    const at = { cluster: work.cluster.name, lb: name, fence: run.fence };
+    await published.doubt(at, `Weir did not see how its activation ${run.id} ended`);
     const outcome = await askLb({
       remote: options.remote,
       target: targetOf(work.cluster, lb),
@@ -200,7 +201,7 @@ export function createActivations(options: ActivationOptions): Activations {
     });
     run.tell(name, outcome);
     run.save();
-    await recordOf(outcome, { cluster: work.cluster.name, lb: name, id: run.id });
+    await run.keep(() => recordOf(outcome, at, run.id));
     return outcome;
   }
 
@@ -210,11 +211,11 @@ export function createActivations(options: ActivationOptions): Activations {
     return (now ?? lb).state ?? 'up';
   }
 
-  async function recordOf(outcome: LbOutcome, of: { cluster: string; lb: string; id: string }): Promise<void> {
-    if (outcome.state === 'activated' || outcome.state === 'unchanged') await published.activated(of.cluster, of.lb);
+  async function recordOf(outcome: LbOutcome, at: Place, id: string): Promise<void> {
+    if (outcome.state === 'activated' || outcome.state === 'unchanged') await published.activated(at);
     else if (outcome.state === 'undone')
-      await published.doubt(of.cluster, of.lb, `it went back to what it had before its activation ${of.id}`);
-    else if (changedNothing(outcome)) await published.doubt(of.cluster, of.lb);
+      await published.doubt(at, `it went back to what it had before its activation ${id}`);
+    else if (changedNothing(outcome)) await published.doubt(at);
   }
 
   return { ...jobs, start: (request) => jobs.start(request.cluster, () => begin(request)) };

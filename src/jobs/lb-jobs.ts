@@ -9,7 +9,7 @@ import { messageOf, WeirError } from '../domain/errors.ts';
 import type { Problem } from '../domain/problem.ts';
 import type { ActivateStep, LbOutcome as AskedOutcome } from '../publish/activate-lb.ts';
 import type { LbOutcome as PublishOutcome, PublishStep } from '../publish/publish-lb.ts';
-import { articled, holdLbs, leaseOf, workUnderLease } from './leases.ts';
+import { articled, holdLbs, leaseOf, LEASE_MS, workUnderLease } from './leases.ts';
 import type { Held, LeaseOptions } from './leases.ts';
 
 export type LbState = 'waiting' | 'running' | PublishOutcome['state'] | AskedOutcome['state'];
@@ -71,6 +71,8 @@ export interface JobRun {
   tell(lb: string, change: Partial<LbProgress>): void;
   /** Records what was told so far. */
   save(): void;
+  /** Writes to the store, again and again where it is away, as long as the work may still be this process's. */
+  keep(write: () => Promise<void>): Promise<void>;
 }
 
 /** Jobs of one kind, to be looked at and cancelled. */
@@ -91,6 +93,9 @@ export interface LbJobs<J extends LbJob> extends Jobs<J> {
   /** Takes the lease, lets `begin` look at what there is to do, records the job and starts its work. */
   start(cluster: string, begin: () => Promise<Begun<J>>): Promise<J>;
 }
+
+/** Between tries to write to a store that is away, in ms. */
+const AGAIN_MS = 500;
 
 /** Kind of the record by which a process is asked to cancel a job that it has. */
 const CANCEL = 'cancel';
@@ -155,6 +160,7 @@ export function createLbJobs<J extends LbJob>(kind: JobKind, options: JobOptions
         ending: run.ending.signal,
         tell: (lb, change) => update(run, { lbs: { ...run.job.lbs, [lb]: { ...progressOf(run.job, lb), ...change } } }),
         save: () => void save(run),
+        keep: (write) => keep(run, write),
       });
     } catch (thrown) {
       options.onError(`${kind.name} ${run.job.id} failed`, thrown);
@@ -170,7 +176,8 @@ export function createLbJobs<J extends LbJob>(kind: JobKind, options: JobOptions
   async function finish(run: Running<J>, lease: Held): Promise<void> {
     const states = new Set(Object.values(run.job.lbs).map((lb) => lb.state));
     const ended = { state: kind.outcomeOf(states), ended: options.now().toISOString() };
-    await save(run, ended);
+    await save(run);
+    await keep(run, () => put(run, { ...run.job, ...ended }));
     await lease.release();
     running.delete(run.job.id);
     update(run, ended);
@@ -183,12 +190,29 @@ export function createLbJobs<J extends LbJob>(kind: JobKind, options: JobOptions
   }
 
   /** Saves the newest progress; saves asked for meanwhile become one. Never rejects: the next save has it all. */
-  function save(run: Running<J>, last: Partial<LbJob> = {}): Promise<void> {
+  function save(run: Running<J>): Promise<void> {
     const asked = run.job;
-    run.saving = run.saving
-      .then(() => (run.job === asked ? put(run, { ...asked, ...last }) : undefined))
-      .catch((thrown: unknown) => options.onError(`progress of ${articled(kind.name)} cannot be saved`, thrown));
+    run.saving = run.saving.then(() => (run.job === asked ? put(run, asked) : undefined)).catch(unsaved);
     return run.saving;
+  }
+
+  function unsaved(thrown: unknown): void {
+    options.onError(`progress of ${articled(kind.name)} cannot be saved`, thrown);
+  }
+
+  /** Never rejects. */
+  async function keep(run: Running<J>, write: () => Promise<void>): Promise<void> {
+    for (;;) {
+      try {
+        await write();
+        return;
+      } catch (thrown) {
+        unsaved(thrown);
+        const away = thrown instanceof WeirError && thrown.code === 'store';
+        if (!away || run.ending.signal.aborted) return;
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      }
+    }
   }
 
   /** Not over what another process made of it, once it has the lease. */
@@ -213,9 +237,21 @@ export function createLbJobs<J extends LbJob>(kind: JobKind, options: JobOptions
     if (open.length === 0) return [...jobs];
     const alive = await workUnderLease(store, options.now());
     const dead = open.filter((job) => !alive.has(job.id));
-    const marked = await Promise.all(dead.map(({ cluster, id }) => interrupted(cluster, id)));
+    const marked = await Promise.all(dead.map(({ cluster, id }) => takenOver(cluster, id)));
     const byId = new Map(marked.flatMap((job) => (job ? [[job.id, job]] : [])));
     return jobs.map((job) => byId.get(job.id) ?? job);
+  }
+
+  /** Under the lease, so that one that lives after all is left alone. */
+  async function takenOver(cluster: string, id: string): Promise<J | undefined> {
+    const term = { ttlMs: LEASE_MS, now: options.now().getTime() };
+    const held = await store.acquire(leaseOf(cluster), `${options.owner}/takeover/${id}`, term);
+    if (!held) return undefined;
+    try {
+      return await interrupted(cluster, id);
+    } finally {
+      await store.release(held);
+    }
   }
 
   /** One that ended while this was asked has its end in the store. */

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { cluster, lb } from '../store/testing.ts';
 import type { DrainRequest, LbAnswer } from './lb-requests.ts';
-import { openJobs } from './testing.ts';
+import { NEWEST_FENCE, openJobs } from './testing.ts';
 import type { Jobs, PlayedSession } from './testing.ts';
 
 let jobs: Jobs;
@@ -116,6 +116,7 @@ describe('an undo', () => {
     await jobs.published.record(
       state,
       jobs.releases.of(state).map((r) => ({ lb: r.lb, release: r.id })),
+      NEWEST_FENCE,
     );
   });
 

@@ -120,15 +120,16 @@ export function createLbRequests(options: LbRequestOptions): LbRequests {
     return underLease(request, 'undo', async (lease) => {
       const { cluster, lb } = request;
       // Noted ahead: it stands if Weir dies before it has seen how it ends.
-      await published.doubt(cluster, lb, 'Weir did not see how its undo ended');
+      const at = { cluster, lb, fence: lease.fence };
+      await published.doubt(at, 'Weir did not see how its undo ended');
       const outcome = await ask(request, lease, { action: 'undo' });
-      if (changedNothing(outcome) || outcome.state === 'unchanged') await published.doubt(cluster, lb);
+      if (changedNothing(outcome) || outcome.state === 'unchanged') await published.doubt(at);
       if (outcome.state === 'failed' || outcome.state === 'cancelled') {
         throw new WeirError('remote', `LB ${lb} was not undone: ${reasonOf(outcome)}`, {
           hint: `on the LB itself: weir undo; weir status ${cluster} tells what it runs`,
         });
       }
-      if (outcome.state === 'undone') await published.doubt(cluster, lb, 'it went back by weir undo');
+      if (outcome.state === 'undone') await published.doubt(at, 'it went back by weir undo');
       const { revision } = mustGet(state, cluster);
       const documentState = mustFind(request).lb.state ?? 'up';
       return { cluster, lb, revision, state: documentState, machine: machineOf(outcome), warnings: [] };

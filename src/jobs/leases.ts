@@ -26,7 +26,7 @@ export interface Held {
 }
 
 /** A process that died is noticed after so long at the latest, in ms. */
-const LEASE_MS = 8000;
+export const LEASE_MS = 8000;
 /** How often it is renewed, in ms: three times may fail. */
 const RENEW_MS = 2000;
 /** How often leases are looked at that nobody renewed, in ms. */

@@ -9,6 +9,7 @@ import type { Crossing } from '../adopt/original/merge.ts';
 import { readRecord } from '../adopt/original/record.ts';
 import type { Cluster } from '../domain/edge/model.ts';
 import type { Call } from '../domain/edge/operations.ts';
+import { sameValue } from '../domain/edge/patch.ts';
 import { messageOf, WeirError } from '../domain/errors.ts';
 import { error } from '../domain/problem.ts';
 import type { Problem } from '../domain/problem.ts';
@@ -72,7 +73,12 @@ export function createNeighbour(options: NeighbourOptions): Neighbour | undefine
     if ((await known.open()) === 0) return;
     const all = await known.foreign();
     const clusters = new Set(all.filter((write) => !write.outcome).map((write) => write.cluster));
-    for (const cluster of clusters) await settleCluster(cluster);
+    for (const cluster of clusters) {
+      // One that cannot be settled does not hold up the others.
+      await settleCluster(cluster).catch((thrown: unknown) =>
+        options.onError(`foreign writes to cluster ${cluster} cannot be looked at: ${messageOf(thrown)}`, thrown),
+      );
+    }
   }
 
   async function settleCluster(cluster: string): Promise<void> {
@@ -96,6 +102,7 @@ export function createNeighbour(options: NeighbourOptions): Neighbour | undefine
     const present = state.get(write.cluster)?.cluster ?? null;
     await known.restore(write, present, revision);
     if (merged.length === 0) return { state: 'merged', at, revision };
+    if (all.some((other) => isRepeated(write, other))) return { state: 'dismissed', at, by: 'weir' };
     options.onError(`a foreign write to cluster ${write.cluster} conflicts: ${merged[0]?.message ?? ''}`, undefined);
     return { state: 'conflict', at, revision, problems: merged };
   }
@@ -103,6 +110,7 @@ export function createNeighbour(options: NeighbourOptions): Neighbour | undefine
   /** Tried anew where the document changed meanwhile. Answers why it cannot be. */
   async function merge(write: ForeignWrite, all: readonly ForeignWrite[]): Promise<Problem[]> {
     await state.sync();
+    if (await isMerged(write)) return [];
     for (let tries = 0; ; tries++) {
       const present = state.get(write.cluster);
       const next = await merged(write, { all, present: present?.cluster });
@@ -114,13 +122,18 @@ export function createNeighbour(options: NeighbourOptions): Neighbour | undefine
           calls: [next.call],
           by: EXTERNAL,
           expected: present?.revision ?? 0,
-          message: `written to cluster:${write.cluster} by another program`,
+          message: messageFor(write),
         });
         return [];
       } catch (thrown) {
         if (!(thrown instanceof WeirError) || thrown.code !== 'revision_mismatch' || tries > 20) throw thrown;
       }
     }
+  }
+
+  async function isMerged(write: ForeignWrite): Promise<boolean> {
+    const recent = await store.history({ kind: 'cluster', name: write.cluster }, { limit: 50 });
+    return recent.some(({ by, message }) => by === EXTERNAL && message === messageFor(write));
   }
 
   async function merged(
@@ -191,6 +204,21 @@ export function createNeighbour(options: NeighbourOptions): Neighbour | undefine
     const { revision, problems } = conflict;
     return { id, cluster, at, revision, problems, foreign: fields ?? null, base, present };
   }
+}
+
+/** Its id is in the revision that was made of it, so that it is not merged again where its outcome was not kept. */
+function messageFor({ cluster, id }: ForeignWrite): string {
+  return `written to cluster:${cluster} by another program (${id})`;
+}
+
+/** The same conflict once more: a script that writes the same record again and again. */
+function isRepeated(write: ForeignWrite, other: ForeignWrite): boolean {
+  return (
+    other.id !== write.id &&
+    other.cluster === write.cluster &&
+    other.outcome?.state === 'conflict' &&
+    sameValue(other.fields, write.fields)
+  );
 }
 
 /** A record that was removed removes the cluster, unless it has changed since. */

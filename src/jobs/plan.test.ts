@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { cluster, lb, vip } from '../store/testing.ts';
 import { makePlan } from './plan.ts';
 import type { Plan } from './plan.ts';
-import { openJobs } from './testing.ts';
+import { NEWEST_FENCE, openJobs } from './testing.ts';
 import type { Jobs } from './testing.ts';
 
 let jobs: Jobs;
@@ -24,6 +24,7 @@ async function publish(...lbs: string[]): Promise<void> {
   await jobs.published.record(
     state,
     releases.map((r) => ({ lb: r.lb, release: r.id })),
+    NEWEST_FENCE,
   );
 }
 
@@ -113,7 +114,11 @@ test('a changed address of a WS is shown, with a warning', async () => {
 
 test('what was published from a revision that is no longer kept is told by its ID, with all files as added', async () => {
   const { state } = await jobs.releases.refresh('c');
-  await jobs.published.record({ ...state, revision: 999 }, [{ lb: 'lb1.room1', release: 'f'.repeat(32) }]);
+  await jobs.published.record(
+    { ...state, revision: 999 },
+    [{ lb: 'lb1.room1', release: 'f'.repeat(32) }],
+    NEWEST_FENCE,
+  );
   const next = await plan();
   const files = await fileCount('lb1.room1');
   expect(next.lbs['lb1.room1']).toMatchObject({ published: { release: 'f'.repeat(32), revision: 999 }, files });
@@ -137,7 +142,7 @@ test('differences too large to show are left out, and the plan says so', async (
 test('an LB that gave its files back has all of them to get again', async () => {
   await publish();
   const { state } = await jobs.releases.refresh('c');
-  await jobs.published.record(state, [{ lb: 'lb1.room1', release: '' }]);
+  await jobs.published.record(state, [{ lb: 'lb1.room1', release: '' }], NEWEST_FENCE);
   const next = await plan();
   const files = await fileCount('lb1.room1');
   expect(next.lbs).toMatchObject({ 'lb1.room1': { published: null, files }, 'lb2.room1': { files: 0 } });

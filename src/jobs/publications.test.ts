@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { Cluster } from '../domain/edge/model.ts';
 import { cluster, lb, vip } from '../store/testing.ts';
+import { WeirError } from '../domain/errors.ts';
 import type { Publication, PublicationRequest, Publications } from './publications.ts';
 import { openJobs } from './testing.ts';
 import type { Jobs, JobsOptions } from './testing.ts';
@@ -288,6 +289,27 @@ describe('a publication whose process died', () => {
 });
 
 describe('a store that fails', () => {
+  test('that is away as a publication ends has its end once it is back, and what was published', async () => {
+    let away = false;
+    await open(1, {
+      store: (real) => ({
+        ...real,
+        putRecord: (write) => (away ? Promise.reject(new WeirError('store', 'it is away')) : real.putRecord(write)),
+      }),
+    });
+    const { id } = await start();
+    const end = endOf(id);
+    const played = await session(0);
+    away = true;
+    played.publish();
+    await vi.waitFor(() => expect(jobs.errors.length).toBeGreaterThan(1));
+    away = false;
+    expect((await end).state).toBe('done');
+    expect((await jobs.store.record({ kind: 'publication:c', key: id }))?.value).toMatchObject({ state: 'done' });
+    expect((await jobs.published.given('c')).size).toBe(1);
+    expect(await jobs.store.leases()).toEqual([]);
+  });
+
   test('while progress is saved does not keep a publication from its end', async () => {
     let failing = false;
     await open(2, {

@@ -95,10 +95,8 @@ export function createPublications(options: PublicationOptions): Publications {
   async function publish(run: JobRun, work: Work): Promise<void> {
     const known = await published.releasesOf(work.cluster.name);
     const outcomes = await Promise.all(work.lbs.map((lb) => limit(() => one(run, lb, { ...work, known }))));
-    await published.record(
-      work.cluster,
-      outcomes.filter((o) => o !== undefined),
-    );
+    const seen = outcomes.filter((o) => o !== undefined);
+    await run.keep(() => published.record(work.cluster, seen, run.fence));
   }
 
   async function one(run: JobRun, lb: Lb, work: Work & { known: Known }): Promise<Published | undefined> {

@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { cluster, lb, vip } from '../store/testing.ts';
 import { createPublished } from './published.ts';
-import { openJobs } from './testing.ts';
+import { NEWEST_FENCE, openJobs } from './testing.ts';
 import type { Jobs } from './testing.ts';
+
+const LB1 = { cluster: 'c', lb: 'lb1.room1', fence: NEWEST_FENCE };
 
 let jobs: Jobs;
 
@@ -20,6 +22,7 @@ async function record(...lbs: string[]) {
   await jobs.published.record(
     state,
     releases.map((r) => ({ lb: r.lb, release: r.id })),
+    NEWEST_FENCE,
   );
   return releases;
 }
@@ -61,7 +64,11 @@ test('only the bases in use are kept, and LBs that left are forgotten', async ()
 
 test('a revision that is no longer kept gives no release, and no failure', async () => {
   const { state } = await jobs.releases.refresh('c');
-  await jobs.published.record({ ...state, revision: 999 }, [{ lb: 'lb1.room1', release: 'f'.repeat(32) }]);
+  await jobs.published.record(
+    { ...state, revision: 999 },
+    [{ lb: 'lb1.room1', release: 'f'.repeat(32) }],
+    NEWEST_FENCE,
+  );
   expect((await jobs.published.releasesOf('c'))('lb1.room1', 'f'.repeat(32))).toBeUndefined();
   expect(await jobs.published.given('none')).toEqual(new Map());
 });
@@ -86,7 +93,7 @@ test('rebuilding what was published does not make the present be rendered again'
 test('what an LB activated counts until it is published to again, also by another process', async () => {
   const [, ...rest] = await record('lb1.room1', 'lb2.room1');
   expect(rest).toHaveLength(1);
-  await jobs.published.activated('c', 'lb1.room1');
+  await jobs.published.activated(LB1);
   const states = async () => {
     const given = await createPublished(jobs.store, jobs.state, jobs.releases).given('c');
     return [...given].map(([lb, { activated }]) => [lb, activated]);
@@ -104,16 +111,28 @@ test('what an LB activated counts until it is published to again, also by anothe
 
 test('an LB in doubt is given nothing that is known, until the doubt ends or it is published to again', async () => {
   await record('lb1.room1', 'lb2.room1');
-  await jobs.published.activated('c', 'lb1.room1');
-  await jobs.published.doubt('c', 'lb1.room1', 'it may have gone back');
-  await jobs.published.doubt('c', 'lb9.room1', 'it was never published to');
+  await jobs.published.activated(LB1);
+  await jobs.published.doubt(LB1, 'it may have gone back');
+  await jobs.published.doubt({ ...LB1, lb: 'lb9.room1' }, 'it was never published to');
   expect([...(await jobs.published.given('c')).keys()]).toEqual(['lb2.room1']);
   expect([...(await jobs.published.doubts('c'))]).toEqual([['lb1.room1', 'it may have gone back']]);
-  await jobs.published.doubt('c', 'lb1.room1');
+  await jobs.published.doubt(LB1);
   expect((await jobs.published.given('c')).get('lb1.room1')).toMatchObject({ revision: 1, activated: true });
   expect([...(await jobs.published.doubts('c'))]).toEqual([]);
-  await jobs.published.doubt('c', 'lb1.room1', 'it went back');
+  await jobs.published.doubt(LB1, 'it went back');
   await record('lb1.room1');
   expect((await jobs.published.given('c')).get('lb1.room1')).toMatchObject({ activated: false });
   expect([...(await jobs.published.doubts('c'))]).toEqual([]);
+});
+
+test('what several LBs are noted for at once is all kept; what is noted by who lost the lease is not', async () => {
+  await record('lb1.room1', 'lb2.room1');
+  const places = ['lb1.room1', 'lb2.room1'].map((lb) => ({ ...LB1, lb }));
+  await Promise.all(places.map((place) => jobs.published.doubt(place, 'both')));
+  expect([...(await jobs.published.doubts('c')).keys()].sort()).toEqual(['lb1.room1', 'lb2.room1']);
+  const lease = await jobs.store.acquire('publish:c', 'other', { ttlMs: 1000, now: Date.now() });
+  await jobs.published.doubt({ ...LB1, fence: (lease?.fence ?? 0) - 1 });
+  expect((await jobs.published.doubts('c')).size).toBe(2);
+  await jobs.published.doubt({ ...LB1, fence: lease?.fence ?? 0 });
+  expect((await jobs.published.doubts('c')).size).toBe(1);
 });

@@ -10,6 +10,7 @@ import type { Release } from '../render/cluster.ts';
 import type { Store } from '../store/port.ts';
 import type { ClusterState } from '../store/present.ts';
 import type { State } from '../store/state.ts';
+import { leaseOf } from './leases.ts';
 import type { Basis, Releases } from './releases.ts';
 
 /** One LB's outcome; an empty release: the original files are back. */
@@ -41,7 +42,7 @@ interface PublishedRecord {
 }
 
 export interface PublishedReleases {
-  record(cluster: ClusterState, outcomes: readonly Published[]): Promise<void>;
+  record(cluster: ClusterState, outcomes: readonly Published[], fence: number): Promise<void>;
   /** Looks up releases of a cluster that LBs were given, by LB and ID. */
   releasesOf(cluster: string): Promise<(lb: string, id: string) => Release | undefined>;
   /** What each LB was given last, without LBs in doubt. */
@@ -49,26 +50,56 @@ export interface PublishedReleases {
   /** LBs that may have gone back to an older release, each with why, until they are published to again. */
   doubts(cluster: string): Promise<Map<string, string>>;
   /** Says why an LB may have gone back; without a reason that it has not. */
-  doubt(cluster: string, lb: string, why?: string): Promise<void>;
+  doubt(at: Place, why?: string): Promise<void>;
   /** An LB activated what it was given. */
-  activated(cluster: string, lb: string): Promise<void>;
+  activated(at: Place): Promise<void>;
+}
+
+/** An LB, for who holds the lease of its cluster: what one writes who has lost it meanwhile is dropped. */
+export interface Place {
+  cluster: string;
+  lb: string;
+  /** Of the lease. */
+  fence: number;
 }
 
 const KIND = 'published';
 
+const nothing: PublishedRecord = { bases: {}, lbs: {} };
+
 export function createPublished(store: Store, state: State, releases: Releases): PublishedReleases {
   async function read(cluster: string): Promise<PublishedRecord> {
     const record = await store.record({ kind: KIND, key: cluster });
-    return (record?.value as PublishedRecord | undefined) ?? { bases: {}, lbs: {} };
+    return (record?.value as PublishedRecord | undefined) ?? nothing;
   }
 
-  /** Nothing where the LB was never given anything. Only the holder of the cluster's lease writes. */
-  async function amend(cluster: string, lb: string, change: (of: LbRecord) => LbRecord): Promise<void> {
-    const before = await read(cluster);
-    const of = before.lbs[lb];
-    if (!of) return;
-    const value: PublishedRecord = { ...before, lbs: { ...before.lbs, [lb]: change(of) } };
-    await store.putRecord({ kind: KIND, key: cluster, value });
+  /** Nothing where the LB was never given anything. */
+  function amend({ cluster, lb, fence }: Place, change: (of: LbRecord) => LbRecord): Promise<void> {
+    return rewrite(cluster, fence, (before) => {
+      const of = before.lbs[lb];
+      return of && { ...before, lbs: { ...before.lbs, [lb]: change(of) } };
+    });
+  }
+
+  /** Made again on what is there where several write at once. */
+  async function rewrite(
+    cluster: string,
+    fence: number,
+    change: (before: PublishedRecord) => PublishedRecord | undefined,
+  ): Promise<void> {
+    for (;;) {
+      const record = await store.record({ kind: KIND, key: cluster });
+      const value = change((record?.value as PublishedRecord | undefined) ?? nothing);
+      if (!value) return;
+      const result = await store.putRecord({
+        kind: KIND,
+        key: cluster,
+        value,
+        expected: record?.version ?? 0,
+        fence: { lease: leaseOf(cluster), number: fence },
+      });
+      if (result.ok || result.conflict.type !== 'record') return;
+    }
   }
 
   /** The document of a basis, from history; undefined if it is no longer kept. */
@@ -84,24 +115,9 @@ export function createPublished(store: Store, state: State, releases: Releases):
   }
 
   return {
-    async record(cluster, outcomes) {
+    async record(cluster, outcomes, fence) {
       if (outcomes.length === 0) return;
-      const before = await read(cluster.name);
-      const basis: Basis = { revision: cluster.revision, lips: cluster.lips, found: cluster.addresses.found };
-      const text = canonical(basis);
-      const same = Object.entries(before.bases).find(([, b]) => canonical(b) === text)?.[0];
-      const id = same ?? String(1 + Math.max(0, ...Object.keys(before.bases).map(Number)));
-      const lbs = { ...before.lbs };
-      for (const { lb, release } of outcomes) {
-        const active = lbs[lb]?.doubt === undefined ? lbs[lb]?.active : undefined;
-        if (release) lbs[lb] = { release, basis: id, ...(active === undefined ? {} : { active }) };
-        else delete lbs[lb];
-      }
-      const present = new Set(cluster.cluster.lbinfos.map((lb) => lb.hostname));
-      for (const lb of Object.keys(lbs)) if (!present.has(lb)) delete lbs[lb];
-      const used = new Set(Object.values(lbs).map((lb) => lb.basis));
-      const bases = Object.fromEntries(Object.entries({ ...before.bases, [id]: basis }).filter(([b]) => used.has(b)));
-      await store.putRecord({ kind: KIND, key: cluster.name, value: { bases, lbs } });
+      await rewrite(cluster.name, fence, (before) => withOutcomes(before, cluster, outcomes));
     },
 
     async releasesOf(cluster) {
@@ -133,9 +149,26 @@ export function createPublished(store: Store, state: State, releases: Releases):
       return new Map(Object.entries(lbs).flatMap(([lb, { doubt }]) => (doubt === undefined ? [] : [[lb, doubt]])));
     },
 
-    doubt: (cluster, lb, why) =>
-      amend(cluster, lb, ({ doubt: _ended, ...of }) => (why === undefined ? of : { ...of, doubt: why })),
+    doubt: (at, why) => amend(at, ({ doubt: _ended, ...of }) => (why === undefined ? of : { ...of, doubt: why })),
 
-    activated: (cluster, lb) => amend(cluster, lb, ({ doubt: _ended, ...of }) => ({ ...of, active: of.release })),
+    activated: (at) => amend(at, ({ doubt: _ended, ...of }) => ({ ...of, active: of.release })),
   };
+}
+
+function withOutcomes(before: PublishedRecord, cluster: ClusterState, outcomes: readonly Published[]): PublishedRecord {
+  const basis: Basis = { revision: cluster.revision, lips: cluster.lips, found: cluster.addresses.found };
+  const text = canonical(basis);
+  const same = Object.entries(before.bases).find(([, b]) => canonical(b) === text)?.[0];
+  const id = same ?? String(1 + Math.max(0, ...Object.keys(before.bases).map(Number)));
+  const lbs = { ...before.lbs };
+  for (const { lb, release } of outcomes) {
+    const active = lbs[lb]?.doubt === undefined ? lbs[lb]?.active : undefined;
+    if (release) lbs[lb] = { release, basis: id, ...(active === undefined ? {} : { active }) };
+    else delete lbs[lb];
+  }
+  const present = new Set(cluster.cluster.lbinfos.map((lb) => lb.hostname));
+  for (const lb of Object.keys(lbs)) if (!present.has(lb)) delete lbs[lb];
+  const used = new Set(Object.values(lbs).map((lb) => lb.basis));
+  const bases = Object.fromEntries(Object.entries({ ...before.bases, [id]: basis }).filter(([b]) => used.has(b)));
+  return { bases, lbs };
 }

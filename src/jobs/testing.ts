@@ -24,6 +24,9 @@ import { createResolve } from './resolve.ts';
 import { createStatuses } from './status.ts';
 import type { Statuses } from './status.ts';
 
+/** Of a lease that is newer than all that were given out. */
+export const NEWEST_FENCE = Number.MAX_SAFE_INTEGER;
+
 export interface Jobs {
   store: Store;
   state: State;

@@ -39,6 +39,9 @@ export async function* exportedClusters(source: Source, options: ExportOptions):
     first = false;
   }
   for (const { name, revision } of deleted) {
+    // Nor one whose history is being brought back: the import of it goes on, or it is in what it is imported from.
+    const [newest] = await source.store.history({ kind: 'cluster', name }, { limit: 1 });
+    if (newest?.deleted !== true) continue;
     yield* separated(clusterText(source, { name, revision, document: undefined }, options), first);
     first = false;
   }

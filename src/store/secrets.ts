@@ -54,6 +54,11 @@ export function extractSecrets(
   return { calls: clean, secrets };
 }
 
+/** Keys that calls give, in the clear or by reference. */
+export function keysIn(calls: readonly Call[]): string[] {
+  return calls.flatMap((call) => keyIn(call)?.key ?? []);
+}
+
 interface Part {
   ospf: { key: unknown };
 }

@@ -93,6 +93,37 @@ describe('two processes on one store, of which one hears late', () => {
     expect(errors).toEqual([]);
   });
 
+  test('a loss while everything is loaded again makes it be loaded once more', async () => {
+    const generation = second.generation();
+    let missed = 0;
+    second.onMissed(() => missed++);
+    const loading = lose();
+    await set(first, { idc: 'room2' });
+    await Promise.all([lose(), loading]);
+    held.length = 0;
+    expect(second.get('a')?.cluster.idc).toBe('room2');
+    expect(second.generation()).toBeGreaterThan(generation);
+    expect(missed).toBe(1);
+  });
+
+  test('addresses that both find at once are no conflict', async () => {
+    await second.sync();
+    const found = (address: string) => ({
+      'ws1.room1': { address, source: 'hosts' as const, at: '2024-05-01T00:00:00Z' },
+    });
+    await first.setAddresses('a', found('10.9.0.1'));
+    await second.setAddresses('a', found('10.9.0.2'));
+    await second.setAddresses('a', found('10.9.0.2'));
+    expect(second.get('a')?.addresses.found['ws1.room1']?.address).toBe('10.9.0.2');
+  });
+
+  test('a key that a rolled-back document refers to is known wherever it was stored', async () => {
+    await second.sync();
+    await real.putRecord({ kind: 'secret', key: 'ospf-old', value: 'key1' });
+    expect(await set(second, { ospf: { key: 'secret:ospf-old' } })).toMatchObject({ changed: true });
+    await expect(set(second, { ospf: { key: 'secret:never' } })).rejects.toMatchObject({ code: 'invalid' });
+  });
+
   test('an event that cannot be taken in makes everything be loaded again', async () => {
     await second.sync();
     await set(first, { idc: 'room2' });

@@ -18,8 +18,8 @@ import { importCluster } from './import.ts';
 import type { ImportOutcome, ImportRequest } from './import.ts';
 import type { RecordWrite, Store, StoreEvent } from './port.ts';
 import { loadPresent, rebuild } from './present.ts';
-import type { ClusterState } from './present.ts';
-import { extractSecrets, secretName } from './secrets.ts';
+import type { ClusterState, Present } from './present.ts';
+import { extractSecrets, keysIn, secretName } from './secrets.ts';
 
 export interface State {
   get(name: string): ClusterState | undefined;
@@ -28,8 +28,12 @@ export interface State {
   /** Clusters that have VIPs of a wstype. */
   withWstype(wstype: string): ClusterState[];
   wstypes(): string[];
-  /** Goes up with every event that was taken in; for caches of what was read. */
+  /** The newest event that was taken in. */
   version(): number;
+  /** Changes whenever anything that can be read here may have; for caches of it. */
+  generation(): number;
+  /** Calls back where events were missed for good, so that who follows them has to begin anew; answers how to stop. */
+  onMissed(listener: () => void): () => void;
   /** Takes in what the store has; false where an event of that id is not in it. */
   reached(position: number): Promise<boolean>;
   /** Takes in all that is committed now. */
@@ -72,15 +76,24 @@ export async function openState(store: Store, options: StateOptions): Promise<St
   /** Events that come while everything is loaded; undefined while nothing is. */
   let held: StoreEvent[] | undefined = [];
   const ending = new AbortController();
+  const missed = new Set<() => void>();
   let reloading: Promise<void> | undefined;
+  /** Losses so far: one that comes while everything is loaded makes it be loaded once more. */
+  let losses = 0;
+  let generation = 0;
+  let present!: Present;
   const unfollow = store.follow((event) => (held ? held.push(event) : take(event)), reload);
-  let present = await loadPresent(store).catch((thrown: unknown) => {
+  const first = await loadPresent(store).catch((thrown: unknown) => {
     unfollow();
     throw thrown;
   });
-  release();
+  if (losses === 0) {
+    present = first;
+    release();
+  } else await reloading;
 
   function take(event: StoreEvent): void {
+    generation++;
     try {
       present.take(event);
     } catch (thrown) {
@@ -108,25 +121,37 @@ export async function openState(store: Store, options: StateOptions): Promise<St
   /** Until it has succeeded: what is held in memory meanwhile is old, and nothing can be made of the events that follow. */
   function reload(): Promise<void> {
     held ??= [];
-    reloading ??= (async () => {
-      while (!ending.signal.aborted) {
-        try {
-          present = await loadPresent(store);
-          break;
-        } catch (thrown) {
-          options.onError('the state cannot be loaded again', thrown);
-          await new Promise((resolve) => setTimeout(resolve, RELOAD_MS));
-        }
-      }
-      reloading = undefined;
-      release();
-    })();
+    losses++;
+    reloading ??= loadAgain();
     return reloading;
+  }
+
+  async function loadAgain(): Promise<void> {
+    while (!ending.signal.aborted) {
+      const seen = losses;
+      try {
+        const loaded = await loadPresent(store);
+        if (seen !== losses) continue;
+        present = loaded;
+        break;
+      } catch (thrown) {
+        options.onError('the state cannot be loaded again', thrown);
+        await new Promise((resolve) => setTimeout(resolve, RELOAD_MS));
+      }
+    }
+    generation++;
+    reloading = undefined;
+    release();
+    for (const listener of missed) listener();
   }
 
   /** Events carry no secrets: one that another process stored is read when a document first refers to it. */
   async function learnSecret(cluster: string): Promise<void> {
-    const key = secretName(present.clusters.get(cluster)?.cluster.ospf?.key);
+    await learn(present.clusters.get(cluster)?.cluster.ospf?.key);
+  }
+
+  async function learn(reference: string | undefined): Promise<void> {
+    const key = secretName(reference);
     if (key === undefined || present.secrets.has(key)) return;
     const record = await store.record({ kind: 'secret', key });
     if (record) present.secrets.set(key, String(record.value));
@@ -157,6 +182,7 @@ export async function openState(store: Store, options: StateOptions): Promise<St
 
   async function commitChange(request: ChangeRequest): Promise<ChangeOutcome> {
     await learnSecret(request.cluster);
+    for (const reference of keysIn(request.calls)) await learn(reference);
     const { calls, secrets } = extractSecrets(request.calls, {
       cluster: request.cluster,
       present: present.clusters.get(request.cluster)?.cluster.ospf?.key,
@@ -169,7 +195,10 @@ export async function openState(store: Store, options: StateOptions): Promise<St
       await keepSecrets(secrets);
       const commit = commitOf(next, { ...request, calls }, options.now().toISOString());
       const result = await store.commit(commit);
-      if (result.ok) return next.outcome;
+      if (result.ok) {
+        await reloading;
+        return next.outcome;
+      }
       if (result.conflict.type === 'claims' && present.knows(result.conflict))
         throw refusedClaims(next.document, result.conflict);
       await store.sync();
@@ -187,6 +216,11 @@ export async function openState(store: Store, options: StateOptions): Promise<St
       [...(present.byWstype.get(wstype) ?? [])].flatMap((name) => present.clusters.get(name) ?? []),
     wstypes: () => [...present.byWstype.keys()].sort(),
     version: () => present.version(),
+    generation: () => generation,
+    onMissed(listener) {
+      missed.add(listener);
+      return () => missed.delete(listener);
+    },
     async reached(position) {
       if (present.version() >= position) return true;
       await store.sync();
@@ -204,12 +238,19 @@ export async function openState(store: Store, options: StateOptions): Promise<St
     change: (request) => (request.dryRun === true ? commitChange(request) : queue(() => commitChange(request))),
     setAddresses: (cluster, found) =>
       queue(async () => {
-        const state = present.clusters.get(cluster);
-        if (!state || sameAddresses(state.addresses, found)) return;
-        await commitRecords(
-          [{ kind: 'addresses', key: cluster, expected: state.addressesVersion, value: found }],
-          'weir',
-        );
+        for (let tries = 1; ; tries++) {
+          const state = present.clusters.get(cluster);
+          if (!state || sameAddresses(state.addresses, found)) return;
+          const record = { kind: 'addresses', key: cluster, expected: state.addressesVersion, value: found };
+          try {
+            await commitRecords([record], 'weir');
+            return;
+          } catch (thrown) {
+            // Another process may have looked at the same time.
+            if (tries === MAX_TRIES || !(thrown instanceof WeirError) || thrown.code !== 'conflict') throw thrown;
+            await store.sync();
+          }
+        }
       }),
     freeLips: (cluster, addresses, by) =>
       queue(async () => {

@@ -1,6 +1,7 @@
 /** A commit as one atomic step: everything is looked at before anything is written. */
 import { randomBytes } from 'node:crypto';
 import type { Claim } from '../../domain/edge/claims.ts';
+import { WeirError } from '../../domain/errors.ts';
 import { COPY_EVERY, numberOf } from '../port.ts';
 import type {
   Commit,
@@ -72,6 +73,7 @@ for i = 1, num() do
     return { 'revision', c.kind, c.name, text(c.current) }
   end
   if c.base == '-' and c.document == '' and not c.deleted and not c.past then return { 'whole' } end
+  if #c.mirror > 0 and held_by_mirror(c.name) == 'other' then return { 'mirror', c.name } end
   changes[i] = c
 end
 
@@ -164,6 +166,7 @@ export async function commitTo(
   // A patch where nothing is there to be patched: the document is kept whole.
   const { answer, changes, replicas } = first.answer[0] === 'whole' ? await attempt(true) : first;
   const [kind = '', ...rest] = answer;
+  if (kind === 'mirror') throw noRecord(rest[0] ?? '');
   if (kind !== 'ok') return { ok: false, conflict: conflictOf(kind, rest, commit) };
   const [id = '0', prev = '', records = '[]', foreign = '0'] = rest;
   const { at, by } = commit;
@@ -190,6 +193,16 @@ export async function commitTo(
       : { answer: await connection.run(commitScript, args), replicas: 0 };
     return { answer: said as string[], changes: told, replicas: kept };
   }
+}
+
+function noRecord(name: string): WeirError {
+  return new WeirError(
+    'conflict',
+    `the key cluster:${name} in Redis, where the mirror of the cluster goes, is no hash`,
+    {
+      hint: `see what it is, and rename it: redis-cli TYPE cluster:${name}`,
+    },
+  );
 }
 
 type Args = (string | number)[];

@@ -151,7 +151,9 @@ export function client(options: RedisOptions): Redis {
   redis.on('error', () => undefined);
   // ioredis gives up for good where a connection under Sentinel breaks while it is being made.
   redis.on('end', () => {
-    if (!ended.has(redis)) setTimeout(() => void redis.connect().catch(() => undefined), RECONNECT_MS);
+    setTimeout(() => {
+      if (!ended.has(redis)) redis.connect().catch(() => undefined);
+    }, RECONNECT_MS).unref();
   });
   return redis;
 }
@@ -174,12 +176,12 @@ const policy = {
   keepAlive: 5000,
 } as const satisfies RedisOptions;
 
-/** EVALSHA; a Redis that does not know the script, after a restart or failover, is sent it. */
+/** EVALSHA, with as many arguments as a document may need: not on the stack. A Redis that does not know the script, after a restart or failover, is sent it. */
 async function evaluate(redis: Redis, { lua, sha }: Script, args: readonly ScriptArg[]): Promise<unknown> {
   try {
-    return await redis.evalsha(sha, 0, ...args);
+    return await redis.call('EVALSHA', [sha, 0, ...args]);
   } catch (thrown) {
     if (!messageOf(thrown).includes('NOSCRIPT')) throw thrown;
-    return await redis.eval(lua, 0, ...args);
+    return await redis.call('EVAL', [lua, 0, ...args]);
   }
 }

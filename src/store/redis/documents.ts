@@ -65,29 +65,39 @@ export interface Loaded {
  * others were read are read again, until nothing changed meanwhile.
  */
 export async function load(connection: Connection): Promise<Loaded> {
-  const documents = new Map<string, StoredDocument>();
-  let at = (await endOfLog(connection)).id;
+  for (;;) {
+    const documents = new Map<string, StoredDocument>();
+    const position = await readAll(connection, documents);
+    if (position === undefined) continue;
+    const claims = await connection.call((redis) => redis.hgetall('weir:claims'));
+    return {
+      documents: [...documents.values()].sort((a, b) => (a.name < b.name ? -1 : 1)),
+      claims: Object.entries(claims).map(([key, text]) => readClaim(key, text)),
+      position,
+    };
+  }
+}
+
+/** Answers the position that they are of; undefined where a failover lost the log's end meanwhile. */
+async function readAll(connection: Connection, into: Map<string, StoredDocument>): Promise<number | undefined> {
+  let at = await endOfLog(connection);
   let names = await connection.call((redis) => redis.hkeys('weir:documents'));
   for (;;) {
-    const seen = await readDocuments(connection, names, documents);
-    if (names.length <= AT_ONCE && seen === at) break;
+    const seen = await readDocuments(connection, names, into);
+    if (seen.id < at.id || (seen.id === at.id && seen.tag !== at.tag)) return undefined;
+    if (names.length <= AT_ONCE && seen.id === at.id) return at.id;
     const changed = new Set<string>();
     for (;;) {
-      const events = await readLog(connection, at, 500);
-      for (const { event } of events) {
-        at = event.id;
+      const events = await readLog(connection, at.id, 500);
+      for (const { event, tag, prev } of events) {
+        if (prev !== at.tag) return undefined;
+        at = { id: event.id, tag };
         for (const { kind, name } of event.changes) changed.add(`${kind}:${name}`);
       }
       if (events.length < 500) break;
     }
     names = [...changed];
   }
-  const claims = await connection.call((redis) => redis.hgetall('weir:claims'));
-  return {
-    documents: [...documents.values()].sort((a, b) => (a.name < b.name ? -1 : 1)),
-    claims: Object.entries(claims).map(([key, text]) => readClaim(key, text)),
-    position: at,
-  };
 }
 
 export async function endOfLog(connection: Connection): Promise<Position> {
@@ -100,12 +110,12 @@ async function readDocuments(
   connection: Connection,
   ids: readonly string[],
   into: Map<string, StoredDocument>,
-): Promise<number> {
-  let end = 0;
+): Promise<Position> {
+  let end: Position = { id: 0, tag: '' };
   for (let from = 0; from === 0 || from < ids.length; from += AT_ONCE) {
     const chunk = ids.slice(from, from + AT_ONCE);
-    const [id = '0', _tag, ...parts] = (await connection.run(loadScript, chunk)) as (string | null)[];
-    end = Number(id);
+    const [id = '0', tag = '', ...parts] = (await connection.run(loadScript, chunk)) as (string | null)[];
+    end = { id: Number(id), tag: String(tag) };
     let next = 0;
     for (const name of chunk) {
       const count = Number(parts[next]);

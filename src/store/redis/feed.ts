@@ -4,6 +4,7 @@
  * names the tag of the one before it: where that does not fit, the log was cut or its end was lost in a
  * failover, and followers are told to load again.
  */
+import { WeirError } from '../../domain/errors.ts';
 import type { StoreEvent } from '../port.ts';
 import type { LoggedEvent } from './commit.ts';
 import type { Connection } from './connection.ts';
@@ -14,6 +15,9 @@ import type { Position } from './documents.ts';
 export const BLOCK_MS = 2000;
 
 const PAGE = 200;
+
+/** How long who asks for what is newest waits for it, in ms. */
+const PATIENCE_MS = 8000;
 
 export interface FeedOptions {
   /** For short calls. */
@@ -50,8 +54,17 @@ export function createFeed(options: FeedOptions): Feed {
     return true;
   }
 
-  /** One at a time; who comes meanwhile waits for the next, which begins after they came. */
+  /** Not longer than a call may wait: loading everything again goes on for as long as it takes. */
   async function sync(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => reject(behind()), PATIENCE_MS);
+    });
+    await Promise.race([synced(), late]).finally(() => clearTimeout(timer));
+  }
+
+  /** One at a time; who comes meanwhile waits for the next, which begins after they came. */
+  async function synced(): Promise<void> {
     const run = checking.catch(() => undefined).then(catchUp);
     checking = run;
     await run;
@@ -82,7 +95,7 @@ export function createFeed(options: FeedOptions): Feed {
           redis.xread('COUNT', PAGE, 'BLOCK', BLOCK_MS, 'STREAMS', 'weir:events', from),
         );
         const entries = answer?.[0]?.[1] ?? [];
-        if (entries.length === 0 || !entries.map(readEntry).every(offer)) await sync();
+        if (entries.length === 0 || !entries.map(readEntry).every(offer)) await synced();
       } catch (thrown) {
         if (ending.signal.aborted) return;
         options.onError(thrown);
@@ -92,13 +105,27 @@ export function createFeed(options: FeedOptions): Feed {
   }
 
   void follow();
+  // A new connection may lead to another master: whether its log is the one that is known is seen at once.
+  blocking.onReady(() => {
+    if (ending.signal.aborted) return;
+    sync().catch((thrown: unknown) => ending.signal.aborted || options.onError(thrown));
+  });
   return {
     async take(logged) {
-      if (!offer(logged)) await sync();
+      const { event, tag } = logged;
+      const other = event.id < at.id || (event.id === at.id && tag !== at.tag);
+      if (other || !offer(logged)) await sync();
     },
     sync,
     close: () => ending.abort(),
   };
+}
+
+function behind(): WeirError {
+  return new WeirError('store', 'this process is behind the store, and loads what it has missed', {
+    hint: 'try again in a moment; the log has the reason',
+    retryAfter: 2,
+  });
 }
 
 function cut(seen: Position, now: Position): Error {

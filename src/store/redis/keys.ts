@@ -83,9 +83,12 @@ local function put(w)
 end
 `;
 
-/** `held_by_mirror(name)`: digest of what cluster:NAME holds, and its fields; 'none' if it is not there. */
+/** `held_by_mirror(name)`: digest of what cluster:NAME holds, and its fields; 'none' if it is not there, 'other' if it is no hash. */
 export const mirrorLua = `
 local function held_by_mirror(name)
+  if redis.call('TYPE', 'cluster:' .. name).ok ~= 'hash' then
+    return redis.call('EXISTS', 'cluster:' .. name) == 1 and 'other' or 'none', { '', '', '', '', '' }
+  end
   local fields = redis.call('HMGET', 'cluster:' .. name, ${mirrorFields.map((f) => `'${f}'`).join(', ')})
   local there = false
   for i = 1, ${mirrorFields.length} do
@@ -101,7 +104,7 @@ local function keep_foreign(name)
   local digest, fields = held_by_mirror(name)
   local was, base = 'none', 'r0'
   if known then was, base = string.match(known, '^(%S+) (%S+)$') end
-  if digest == was then return false end
+  if digest == was or digest == 'other' then return false end
   local id = redis.call('XADD', 'weir:foreign', '*', 'cluster', name, 'base', base,
     'gone', digest == 'none' and '1' or '0', ${mirrorFields.map((f, i) => `'${f}', fields[${i + 1}]`).join(', ')})
   redis.call('SADD', 'weir:foreign:open', id)
@@ -116,7 +119,7 @@ local function write_mirror(name, fields, digest, base)
 end
 
 local function remove_mirror(name)
-  redis.call('DEL', 'cluster:' .. name)
+  if held_by_mirror(name) ~= 'other' then redis.call('DEL', 'cluster:' .. name) end
   redis.call('HDEL', 'weir:mirrors', name)
 end
 `;

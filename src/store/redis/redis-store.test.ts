@@ -163,6 +163,36 @@ describe.skipIf(!hasRedis)('on a real Redis', { timeout: 30_000 }, () => {
       expect(heard).toEqual([event]);
     });
 
+    test('an own commit on the new end is in the memory of its process once it is acknowledged', async () => {
+      const [one, two] = [await open(), await open()];
+      for (const name of ['a', 'b']) await create(one, name);
+      const putBack = await snapshot();
+      for (const name of ['c', 'd', 'e']) await create(one, name);
+      await two.sync();
+      const told: string[] = [];
+      two.follow(
+        (event) => told.push(event.changes[0]?.name ?? ''),
+        async () => void told.push('lost'),
+      );
+      await putBack();
+      await create(two, 'f');
+      expect(told).toEqual(['lost']);
+      expect((await two.load()).documents.map((d) => d.name)).toEqual(['a', 'b', 'f']);
+    });
+
+    test('loading goes on from what is there where the end is lost meanwhile', async () => {
+      const store = await open();
+      for (let n = 0; n < 60; n++) await create(store, `c${n}`);
+      const putBack = await snapshot();
+      for (let n = 60; n < 90; n++) await create(store, `c${n}`);
+      const loading = store.load();
+      await putBack();
+      const { documents, position } = await loading;
+      expect([60, 90]).toContain(position);
+      expect(documents).toHaveLength(position);
+      expect((await store.load()).position).toBe(60);
+    });
+
     test('one that was cut shorter than what a process has seen is noticed too', async () => {
       const one = await open();
       const lost = new Promise<void>((resolve) =>
@@ -307,6 +337,26 @@ describe.skipIf(!hasRedis)('on a real Redis', { timeout: 30_000 }, () => {
       expect(await redis.client.hgetall('cluster:a')).toEqual(mirrorOf(cluster('a')));
     });
 
+    test('a key of that name that is no hash refuses the whole commit, and holds up no other cluster', async () => {
+      const store = await open({ mirrorOf });
+      await create(store, 'b');
+      await redis.client.set('cluster:a', 'somebody’s');
+      await expect(create(store, 'a')).rejects.toMatchObject({
+        code: 'conflict',
+        message: expect.stringContaining('cluster:a'),
+      });
+      expect((await store.load()).documents.map((d) => d.name)).toEqual(['b']);
+      expect(await store.events(0, 9)).toHaveLength(1);
+      expect(await redis.client.get('cluster:a')).toBe('somebody’s');
+      // One whose mirror was replaced by such a key can still be deleted, and the others are still looked at.
+      await redis.client.multi().del('cluster:b').set('cluster:b', 'somebody’s').exec();
+      await create(store, 'c');
+      await redis.client.hset('cluster:c', 'device', 'theirs');
+      await expect.poll(() => store.mirrors?.open()).toBe(1);
+      eventOf(await store.commit(commitOf({ changes: [deletion('b', 1)] })));
+      expect(await redis.client.get('cluster:b')).toBe('somebody’s');
+    });
+
     test('records of clusters that are not here are told, and never touched', async () => {
       const store = await open({ mirrorOf });
       await redis.client.hset('cluster:old', { type: 'extra' });
@@ -314,6 +364,13 @@ describe.skipIf(!hasRedis)('on a real Redis', { timeout: 30_000 }, () => {
       expect(await store.mirrors?.foreign()).toEqual([]);
       expect(await redis.client.hgetall('cluster:old')).toEqual({ type: 'extra' });
     });
+  });
+
+  test('takes a commit of more claims than a call has arguments', async () => {
+    const store = await open();
+    const add = Array.from({ length: 150_000 }, (_, i) => ({ key: `ip:${i}`, cluster: 'a', what: 'LIP' }));
+    eventOf(await store.commit(commitOf({ changes: [change(undefined, cluster('a'), 0)], claims: { add } })));
+    expect((await store.load()).claims).toHaveLength(150_000);
   });
 
   describe('retention', () => {
