@@ -122,6 +122,16 @@ function reads(): Record<ReadName, Read> {
       check: has({ lbs: { [seedLb]: expect.any(Array) }, quarantine: {} }),
       absent: ['/clusters/nowhere/lips'],
     },
+    lipsCapacity: {
+      path: `${seed}/lips/capacity?peak=1000000`,
+      check: has({
+        perLip: 36321,
+        lbs: [{ lb: seedLb, lips: 8, connections: 8 * 36321 }],
+        needs: [{ connections: 1_000_000, lips: 28 }, {}, {}, {}],
+        warnings: [{ code: 'lips_short' }],
+      }),
+      absent: ['/clusters/nowhere/lips/capacity'],
+    },
     release: {
       path: `${seed}/lbs/${seedLb}/release`,
       check: has({ cluster: seedName, lb: seedLb, revision: 2, services: 4 }),

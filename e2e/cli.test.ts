@@ -218,6 +218,12 @@ describe('vip, lb, ws and port', () => {
     const { hostname } = lbOf(7, 2);
     await done('lb', 'set', seedName, hostname, 'lips=10.100.7.10-12,10.100.7.20');
     expect((await seed()).lbinfos[1]?.lips).toEqual(['10.100.7.10-12', '10.100.7.20']);
+    const lips = await done('lb', 'lips', seedName, '--peak', '1000000');
+    expect(lips).toContain('one LIP carries 36321 connections');
+    expect(lips).toContain(`LB ${hostname}  4 LIPs, 145284 connections\n`);
+    expect(lips).toContain('VIP 60.28.208.1:80  28 LIPs for 1000000 connections to apps-extngtest0-bgp0.hy01\n');
+    expect(await done('lb', 'lips', seedName)).not.toContain('VIP');
+    await refused(['lb', 'lips', seedName, '--peak', 'many'], { code: 2, says: /peak/ });
     await refused(['lb', 'drain', seedName, seedLb], { code: 1, says: /the document says drain \(revision \d+\)/ });
     expect((await seed()).lbinfos.map((lb) => lb.state)).toEqual(['drain', undefined]);
     await refused(['lb', 'undrain', seedName, seedLb], { code: 1, says: /the document says up .*weir lb undrain/s });

@@ -5,6 +5,7 @@ import { stringify } from 'yaml';
 import { routes } from '../contract/routes.ts';
 import type { ClusterSummary, HistoryRow, LbRow, VipRow, WsRow } from '../contract/schemas.ts';
 import { addressOf } from '../domain/edge/addresses.ts';
+import { lipCapacity } from '../domain/edge/capacity.ts';
 import { lipsOf } from '../domain/edge/lips.ts';
 import { dataplaneOf, idcOf, portKey } from '../domain/edge/model.ts';
 import type { Cluster } from '../domain/edge/model.ts';
@@ -15,6 +16,9 @@ import type { HistoryEntry } from '../store/port.ts';
 import type { ClusterState } from '../store/present.ts';
 import type { Services } from './app.ts';
 import { addRoute, pageOf, param, readQuery, revisionParam } from './request.ts';
+
+/** Ports that a capacity names: those that need most. */
+const MOST_NEEDS = 100;
 
 export function readRoutes(app: FastifyInstance, services: Services): void {
   const { state, store } = services;
@@ -86,6 +90,13 @@ export function readRoutes(app: FastifyInstance, services: Services): void {
   });
 
   addRoute(app, routes.lipsGet, (request) => mustGet(state, param(request, 'cluster')).lips);
+
+  addRoute(app, routes.lipsCapacity, (request) => {
+    const { peak } = readQuery(request, routes.lipsCapacity.query);
+    const { cluster, lips } = mustGet(state, param(request, 'cluster'));
+    const { problems, needs, ...capacity } = lipCapacity(cluster, lips, peak);
+    return { ...capacity, needs: needs.slice(0, MOST_NEEDS), warnings: problems };
+  });
 
   addRoute(app, routes.vipList, (request) => {
     const query = readQuery(request, routes.vipList.query);

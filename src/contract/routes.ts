@@ -133,6 +133,25 @@ export const routes = {
     summary: 'LIPs by LB, and those in quarantine',
     answer: s.LipsView,
   },
+  lipsCapacity: {
+    method: 'GET',
+    path: '/clusters/:cluster/lips/capacity',
+    tag: 'clusters',
+    summary: 'How many connections the LIPs carry, and how many LIPs a peak needs',
+    query: Type.Object(
+      {
+        peak: o(
+          Type.Integer({
+            minimum: 1,
+            maximum: 1_000_000_000,
+            description: 'connections at once of one port of a VIP over all LBs, those in TIME_WAIT counted',
+          }),
+        ),
+      },
+      strict,
+    ),
+    answer: s.LipCapacityView,
+  },
   lipsFree: {
     method: 'POST',
     path: '/clusters/:cluster/lips/free',

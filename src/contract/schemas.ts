@@ -297,6 +297,30 @@ export const ConflictView = Type.Object({
 });
 export type ConflictView = Static<typeof ConflictView>;
 
+export const LipCapacityView = Type.Object({
+  perLip: Type.Integer({ description: 'connections at once that one LIP is good for, to one port of one WS' }),
+  lbs: Type.Array(
+    Type.Object({
+      lb: text,
+      lips: count,
+      connections: Type.Integer({ description: 'at once, to one port of one WS' }),
+    }),
+  ),
+  needs: Type.Array(
+    Type.Object({
+      vip: text,
+      port: text,
+      ws: Type.String({ description: 'the busiest by weight' }),
+      share: Type.Number({ description: 'of the port’s connections, 0 to 1' }),
+      connections: Type.Integer({ description: 'at once, from one LB to it, while one LB is away' }),
+      lips: Type.Integer({ description: 'that every LB needs for them' }),
+    }),
+    { description: 'with a peak: the port that needs most first, at most 100' },
+  ),
+  warnings: Type.Array(ProblemItem),
+});
+export type LipCapacityView = Static<typeof LipCapacityView>;
+
 export interface Page<T> {
   items: T[];
   /** What to send as `after` for the rest; null at the end. */

@@ -1,7 +1,17 @@
-/** Commands that list: get, wstype. */
+/** Commands that read: get, wstype, lb lips. */
 import type { Client } from '../../client/client.ts';
-import type { ClusterSummary, LbRow, Page, VipRow, WsRow, WstypeRow, WstypeWs } from '../../contract/schemas.ts';
+import type {
+  ClusterSummary,
+  LbRow,
+  LipCapacityView,
+  Page,
+  VipRow,
+  WsRow,
+  WstypeRow,
+  WstypeWs,
+} from '../../contract/schemas.ts';
 import type { Command, CommandOption } from '../command.ts';
+import { noteWarnings, pathOf } from './shared.ts';
 
 const clusterOption: CommandOption = { flags: '--cluster <name>', help: 'only this cluster' };
 
@@ -131,6 +141,38 @@ const wstypeGet: Command = {
   },
 };
 
+const capacity: Command = {
+  name: 'lb lips',
+  summary: 'How many connections the LIPs of each LB carry, and how many LIPs a peak needs',
+  args: '<cluster>',
+  options: [{ flags: '--peak <n>', help: 'connections at once of one port of a VIP over all LBs, TIME_WAIT counted' }],
+  examples: ['weir lb lips CLUSTER', 'weir lb lips CLUSTER --peak 1000000'],
+  async run(context, [cluster]) {
+    const peak = context.options['peak'] as string | undefined;
+    const path = `${pathOf(cluster)}/lips/capacity`;
+    const { data } = await context.client().call<LipCapacityView>(path, { query: { peak } });
+    noteWarnings(context, data.warnings);
+    return { data, text: capacityText(data) };
+  },
+};
+
+/** The ports that need most: the rest needs no more than these. */
+const SHOWN = 10;
+
+function capacityText({ perLip, lbs, needs }: LipCapacityView): string {
+  const have = lbs.map(({ lb, lips, connections }) => `LB ${lb}  ${lips} LIPs, ${connections} connections`);
+  const need = needs
+    .slice(0, SHOWN)
+    .map((n) => `VIP ${n.vip}:${n.port}  ${n.lips} LIPs for ${n.connections} connections to ${n.ws}`);
+  const more = needs.length > SHOWN ? [`and ${needs.length - SHOWN} more that need no more than these`] : [];
+  return `${[
+    `one LIP carries ${perLip} connections at once to one port of one WS`,
+    '',
+    ...have,
+    ...(need.length > 0 ? ['', 'each LB needs, while one of them is away:', ...need, ...more] : []),
+  ].join('\n')}\n`;
+}
+
 export const readCommands: readonly Command[] = [
   clusters,
   vips,
@@ -139,4 +181,5 @@ export const readCommands: readonly Command[] = [
   wstypesAs('get wstypes'),
   wstypesAs('wstype list'),
   wstypeGet,
+  capacity,
 ];
