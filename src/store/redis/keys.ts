@@ -86,9 +86,8 @@ end
 /** `held_by_mirror(name)`: digest of what cluster:NAME holds, and its fields; 'none' if it is not there, 'other' if it is no hash. */
 export const mirrorLua = `
 local function held_by_mirror(name)
-  if redis.call('TYPE', 'cluster:' .. name).ok ~= 'hash' then
-    return redis.call('EXISTS', 'cluster:' .. name) == 1 and 'other' or 'none', { '', '', '', '', '' }
-  end
+  local kind = redis.call('TYPE', 'cluster:' .. name).ok
+  if kind ~= 'hash' then return kind == 'none' and 'none' or 'other', { '', '', '', '', '' } end
   local fields = redis.call('HMGET', 'cluster:' .. name, ${mirrorFields.map((f) => `'${f}'`).join(', ')})
   local there = false
   for i = 1, ${mirrorFields.length} do

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect as connectTo, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Store, StoreEvent } from '../port.ts';
 import { storeContract } from '../store.contract.ts';
-import { change, cluster, clusterId, commitOf, conflictOf, deletion, eventOf, rebuilt } from '../testing.ts';
+import { AT, change, claim, cluster, clusterId, commitOf, conflictOf, deletion, eventOf, rebuilt } from '../testing.ts';
 import { openRedisStore } from './redis-store.ts';
 import type { RedisStoreOptions } from './redis-store.ts';
 import { freePort, hasRedis, startRedis } from './testing.ts';
@@ -443,6 +443,44 @@ describe.skipIf(!hasRedis)('on a real Redis', { timeout: 30_000 }, () => {
       await store.close();
       await lax.close();
     });
+  });
+
+  test('the user that docs/redis.md names may do all that Weir does, and no command is denied', async () => {
+    const page = readFileSync(new URL('../../../docs/redis.md', import.meta.url), 'utf8');
+    const [, rules = ''] = /^ACL SETUSER weir (.*)$/m.exec(page) ?? [];
+    await redis.client.acl('SETUSER', 'weir', ...rules.replace('>PASSWORD', '>secret').split(' '));
+    const store = await open({ mirrorOf, keepRevisions: 1 }, redis.url.replace('//', '//weir:secret@'));
+    await create(store, 'a');
+    const next = cluster('a', { device: 'bond0' });
+    eventOf(
+      await store.commit(commitOf({ changes: [change(cluster('a'), next, 1)], claims: { add: [claim('ip:1', 'a')] } })),
+    );
+    await redis.client.hset('cluster:a', 'device', 'theirs');
+    await expect.poll(() => store.mirrors?.open()).toBe(1);
+    const [write] = (await store.mirrors?.foreign()) ?? [];
+    if (!write) throw new Error('nothing was kept');
+    await store.mirrors?.restore(write, next, 2);
+    await store.mirrors?.settle(write.id, { state: 'merged', at: AT, revision: 2 });
+    expect(await store.mirrors?.unknown()).toEqual([]);
+    await store.putRecord({ kind: 'k', key: 'x', value: 1 });
+    expect([await store.record({ kind: 'k', key: 'x' }), await store.records('k')]).toMatchObject([{ value: 1 }, [{}]]);
+    const lease = await store.acquire('lb1', 'p1', { ttlMs: 1000, now: 0 });
+    if (lease) await store.renew(lease, { ttlMs: 1000, now: 0 });
+    expect(await store.leases()).toHaveLength(1);
+    expect(await store.breakLease('lb1')).toBe(true);
+    expect(await store.history(clusterId('a'), { limit: 9 })).toHaveLength(2);
+    expect(await store.revision(clusterId('a'), 2)).toBeDefined();
+    eventOf(
+      await store.commit(
+        commitOf({ changes: [deletion('a', 2)], claims: { remove: [{ key: 'ip:1', cluster: 'a' }] } }),
+      ),
+    );
+    expect(await store.ping()).toBe(3);
+    expect((await store.load()).position).toBe(3);
+    await store.sync();
+    expect(await redis.client.acl('LOG')).toEqual([]);
+    await store.close();
+    await redis.client.acl('DELUSER', 'weir');
   });
 
   test('speaks TLS, and believes only the authority that it is given', async () => {
