@@ -1,8 +1,27 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { cluster, lb, vip } from '../../store/testing.ts';
 import { lipCapacity } from './capacity.ts';
-import type { Lb } from './model.ts';
+import type { Cluster, Lb, Vip } from './model.ts';
+
+function cluster(name: string, parts: Partial<Cluster>): Cluster {
+  return { name, type: 'internal', device: 'eth0', vipnets: ['10.1.0.0/16'], lbinfos: [], vip2ws: [], ...parts };
+}
+
+function vip(address: string, parts: Partial<Vip>): Vip {
+  const port = { sport: 80, dport: 80, synproxy: 1, persistence_timeout: 50 } as const;
+  return { vip: address, wstype: 'web', wss: [], ports: [port], ...parts };
+}
+
+function lb(hostname: string): Lb {
+  return {
+    hostname,
+    routerid: '10.0.0.1',
+    internalip: '10.0.0.1',
+    internalnetmask: '255.255.255.0',
+    internalgateway: '10.0.0.254',
+    ospfnet: '10.0.0.0/24',
+  };
+}
 
 const four = vip('10.1.0.1', { wss: ['ws1', 'ws2', 'ws3', 'ws4'] });
 
