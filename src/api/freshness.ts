@@ -11,14 +11,25 @@ const POSITION = 'weir-position';
 
 /** For /api/v1. Costs nothing where neither header is sent. */
 export function installFreshness(app: FastifyInstance, state: State): void {
-  app.addHook('preHandler', async (request) => {
+  app.addHook('preHandler', (request, _reply, done) => {
     const { [AT_LEAST]: least, [POSITION]: position } = request.headers;
-    if (least !== undefined || position !== undefined) await fresh(request, state);
+    if (least === undefined && position === undefined) done();
+    else void waitFor(request, state, done);
   });
   app.addHook('onRoute', (route) => {
     if (route.method === 'GET' || route.method === 'HEAD') return;
     route.onSend = async (_request, reply) => void reply.header(POSITION, state.version());
   });
+}
+
+async function waitFor(request: FastifyRequest, state: State, done: (thrown?: Error) => void): Promise<void> {
+  let failure: Error | undefined;
+  try {
+    await fresh(request, state);
+  } catch (thrown) {
+    failure = thrown as Error;
+  }
+  done(failure);
 }
 
 async function fresh(request: FastifyRequest, state: State): Promise<void> {

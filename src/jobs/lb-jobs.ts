@@ -125,12 +125,11 @@ export function createLbJobs<J extends LbJob>(kind: JobKind, options: JobOptions
   });
 
   /** Another process has it: the log of events brings it there. Nothing is kept. */
-  async function askToCancel(cluster: string, id: string): Promise<void> {
+  async function askToCancel(id: string): Promise<void> {
     const records = [{ kind: CANCEL, key: id, value: undefined }];
     const claims = { remove: [], add: [] };
     const at = options.now().toISOString();
-    const message = `cancel ${kind.name} ${id} of ${cluster}`;
-    await store.commit({ changes: [], claims, records, by: options.owner, at, message });
+    await store.commit({ changes: [], claims, records, by: options.owner, at });
   }
 
   async function start(cluster: string, begin: () => Promise<Begun<J>>): Promise<J> {
@@ -293,7 +292,7 @@ export function createLbJobs<J extends LbJob>(kind: JobKind, options: JobOptions
     async cancel(cluster, id) {
       const job = await get(cluster, id);
       if (running.has(id)) running.get(id)?.stop.abort();
-      else if (job.state === 'running') await askToCancel(cluster, id);
+      else if (job.state === 'running') await askToCancel(id);
       return job;
     },
     watch(id, listener) {

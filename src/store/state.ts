@@ -196,7 +196,8 @@ export async function openState(store: Store, options: StateOptions): Promise<St
       const commit = commitOf(next, { ...request, calls }, options.now().toISOString());
       const result = await store.commit(commit);
       if (result.ok) {
-        await reloading;
+        // It is made, whether or not all of it can be loaded again soon.
+        if (reloading) await store.sync().catch(() => undefined);
         return next.outcome;
       }
       if (result.conflict.type === 'claims' && present.knows(result.conflict))

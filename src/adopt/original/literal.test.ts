@@ -222,7 +222,7 @@ describe('a literal', () => {
   });
 });
 
-describe.each(pythons)('the real $program$leftOut', (python) => {
+describe.each(pythons)('the real $title', (python) => {
   test.skipIf(!python.there)('reads the same in any literal', () => {
     const texts = fc.sample(literalTexts(python.version), 2000);
     const read = readByPython(python, texts);

@@ -246,7 +246,7 @@ describe('the mirror of a document', () => {
     );
   });
 
-  describe.each(pythons)('in the real $program$leftOut', (python) => {
+  describe.each(pythons)('in the real $title', (python) => {
     test.skipIf(!python.there)('is a literal of the same value as in JSON, without escapes', () => {
       const clusters = [fullCluster(), fullIpvsCluster(), ...fc.sample(anyCluster, 100)];
       const texts = clusters.map(recordOf).flatMap(({ lbinfos, vip2ws, vipnets }) => [lbinfos, vip2ws, vipnets]);

@@ -1,7 +1,8 @@
 /**
  * What is kept where in Redis, and the Lua that all scripts share. docs/redis.md tells operators the same.
  *
- *   weir:meta              hash    format; event, tag: id and tag of the newest event; fence: newest fencing number
+ *   weir:meta              hash    format; event, tag: id and tag of the newest event; fence: newest fencing number;
+ *                                  pings, again: counters that prove it can be written
  *   weir:documents         hash    KIND:NAME -> "REVISION BASE OLDEST DIGEST"; BASE: newest whole copy, - if deleted
  *   weir:history:KIND:NAME hash    REVISION -> entry; REVISION:p patch, REVISION:d whole copy, REVISION:x if deleted
  *   weir:claims            hash    key -> "CLUSTER\nWHAT"

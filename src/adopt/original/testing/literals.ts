@@ -12,14 +12,14 @@ export interface Python {
   version: 2 | 3;
   there: boolean;
   /** For titles of tests. */
-  leftOut: string;
+  title: string;
 }
 
 export const pythons: Python[] = [pythonOf('python2.7', 2), pythonOf('python3', 3)];
 
 function pythonOf(program: string, version: 2 | 3): Python {
   const there = spawnSync(program, ['-c', '']).status === 0;
-  return { program, version, there, leftOut: there ? '' : ' (left out: it is not installed)' };
+  return { program, version, there, title: there ? program : `${program} (left out: it is not installed)` };
 }
 
 /** Answers each text's value, bytes read as UTF-8 and tuples as lists; null for what it refuses. */
