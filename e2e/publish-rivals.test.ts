@@ -21,7 +21,7 @@ import { openTestHosts } from '../src/remote/test-hosts.ts';
 import type { TestHosts } from '../src/remote/test-hosts.ts';
 import { clusterOf, endOf, lbName, noHosts, title } from './testing/edge.ts';
 import type { Publication, TestHost } from './testing/edge.ts';
-import { isThere, read, sh } from './testing/machine.ts';
+import { holdUp, isThere, read, sh } from './testing/machine.ts';
 
 const a = releaseOf(clusterOf(1, { lbs: 1, vips: 3, marker: '/a' }));
 const b = releaseOf(clusterOf(1, { lbs: 1, vips: 3, marker: '/b' }));
@@ -289,22 +289,13 @@ describe.skipIf(noHosts)(title('a Weir that is paused while it publishes'), () =
   test('is refused by every LB when it wakes after another has published', { timeout: 120_000 }, async () => {
     const [lb1, lb2] = machines as [TestHost, TestHost];
     // The first LB comes to a stop, until the first Weir does.
-    await sh(
-      lb1,
-      `cat >/usr/local/sbin/find <<'END'
-#!/bin/sh
-: >/tmp/waiting
-until [ -e /tmp/go ]; do sleep 0.02; done
-exec /usr/bin/find "$@"
-END
-chmod 755 /usr/local/sbin/find`,
-    );
+    const held = await holdUp(lb1);
     await mark(first, '/first');
     await mark(second, '/second');
     const publication = await begin(first);
-    await until(lb1, '[ -e /tmp/waiting ]');
+    await held.waits();
     first.child.kill('SIGSTOP');
-    await sh(lb1, 'rm /usr/local/sbin/find; : >/tmp/go');
+    await held.go();
 
     const won = await publish(second);
     expect(won.state).toBe('done');

@@ -6,7 +6,7 @@ import { hasRedis, startRedis } from '../src/store/redis/testing.ts';
 import type { RedisServer } from '../src/store/redis/testing.ts';
 import { clusterOf, endOf, lbName, noHosts, title } from './testing/edge.ts';
 import type { Publication, TestHost } from './testing/edge.ts';
-import { read, sh } from './testing/machine.ts';
+import { holdUp, read } from './testing/machine.ts';
 import { startWeir } from './testing/weirs.ts';
 import type { Weir } from './testing/weirs.ts';
 
@@ -43,28 +43,9 @@ describe.skipIf(noHosts || !hasRedis)(title('two Weirs on one Redis'), { timeout
   const stateAt = async ({ client }: Weir, id: string) =>
     (await client.call<Publication>(`${path}/publications/${id}`)).data;
 
-  /** The next publication comes to a stop on the first LB, until it is let go on. */
-  async function holdUp(): Promise<{ waits: () => Promise<void>; go: () => Promise<void> }> {
-    const [lb] = machines as [TestHost];
-    await sh(
-      lb,
-      `rm -f /tmp/go /tmp/waiting; cat >/usr/local/sbin/find <<'END'
-#!/bin/sh
-: >/tmp/waiting
-until [ -e /tmp/go ]; do sleep 0.02; done
-exec /usr/bin/find "$@"
-END
-chmod 755 /usr/local/sbin/find`,
-    );
-    return {
-      waits: () => sh(lb, 'until [ -e /tmp/waiting ]; do sleep 0.02; done').then(() => undefined),
-      go: () => sh(lb, 'rm /usr/local/sbin/find; : >/tmp/go').then(() => undefined),
-    };
-  }
-
   test('one is told busy, with who works there, while the other publishes; it can follow and cancel', async () => {
     await mark(one, '/cancelled');
-    const { waits, go } = await holdUp();
+    const { waits, go } = await holdUp(machines[0]);
     const publication = await begin(one);
     await waits();
     await expect(begin(two)).rejects.toMatchObject({ code: 'busy', message: expect.stringContaining(publication.id) });
@@ -89,7 +70,7 @@ chmod 755 /usr/local/sbin/find`,
 
   test('one that is killed while it publishes: interrupted within 10 s at the other, the LBs whole, the next one fine', async () => {
     await mark(one, '/killed');
-    const { waits, go } = await holdUp();
+    const { waits, go } = await holdUp(machines[0]);
     const publication = await begin(one);
     await waits();
     await one.kill();
@@ -111,7 +92,7 @@ chmod 755 /usr/local/sbin/find`,
 
   test('a lease that an operator breaks ends the work under it', async () => {
     await mark(two, '/broken');
-    const { waits, go } = await holdUp();
+    const { waits, go } = await holdUp(machines[0]);
     const publication = await begin(one);
     await waits();
     await two.client.call(`/leases/${encodeURIComponent(`publish:${cluster.name}`)}`, { method: 'DELETE' });

@@ -11,6 +11,27 @@ export async function sh(host: TestHost, script: string, ...args: string[]): Pro
   return stdout;
 }
 
+/** The next publication to a host comes to a stop on it, until it is let go on. */
+export async function holdUp(
+  host: TestHost | undefined,
+): Promise<{ waits: () => Promise<unknown>; go: () => Promise<unknown> }> {
+  if (!host) throw new Error('there is no host to be held up');
+  await sh(
+    host,
+    `rm -f /tmp/go /tmp/waiting; cat >/usr/local/sbin/find <<'END'
+#!/bin/sh
+: >/tmp/waiting
+until [ -e /tmp/go ]; do sleep 0.02; done
+exec /usr/bin/find "$@"
+END
+chmod 755 /usr/local/sbin/find`,
+  );
+  return {
+    waits: () => sh(host, 'until [ -e /tmp/waiting ]; do sleep 0.02; done'),
+    go: () => sh(host, 'rm /usr/local/sbin/find; : >/tmp/go'),
+  };
+}
+
 export function read(host: TestHost, path: string): string {
   return readFileSync(join(host.root, path), 'utf8');
 }
