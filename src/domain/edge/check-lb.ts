@@ -1,18 +1,28 @@
 /** The rules of one LB: addresses, subnets, interfaces, explicit LIPs. Cached by the LB's identity. */
-import { duplicates, isReserved, reservedInterface } from './check-shared.ts';
+import { deviceTooLong, duplicates, isReserved, longestDevice, reservedInterface } from './check-shared.ts';
 import { addressNumber, parseNet, parseMask, networkOf, contains, isHostOf, parseRange } from '../address.ts';
 import { error } from '../problem.ts';
 import type { Problem } from '../problem.ts';
 import { MAX_LIPS, deviceOf, ospfAddressOf } from './model.ts';
 import type { Cluster, Lb } from './model.ts';
 
-const lbCache = new WeakMap<Lb, { type: Cluster['type']; device: string; problems: Problem[] }>();
+interface LbContext {
+  type: Cluster['type'];
+  device: string;
+  longest: number;
+  problems: Problem[];
+}
+
+const lbCache = new WeakMap<Lb, LbContext>();
 
 export function lbProblems(cluster: Cluster, lb: Lb): Problem[] {
   const known = lbCache.get(lb);
-  if (known && known.type === cluster.type && known.device === cluster.device) return known.problems;
+  const longest = longestDevice(cluster);
+  if (known && known.type === cluster.type && known.device === cluster.device && known.longest === longest) {
+    return known.problems;
+  }
   const problems = checkLb(cluster, lb);
-  lbCache.set(lb, { type: cluster.type, device: cluster.device, problems });
+  lbCache.set(lb, { type: cluster.type, device: cluster.device, longest, problems });
   return problems;
 }
 
@@ -95,10 +105,14 @@ function checkInterfaces(cluster: Cluster, lb: Lb): Problem[] {
   for (const field of ['device', 'innerdevice'] as const) {
     const device = lb[field];
     if (device !== undefined && isReserved(device)) problems.push(reservedInterface(field, device));
+    if (device !== undefined && device.length > longestDevice(cluster)) problems.push(deviceTooLong(field, device));
   }
   const uplinks = lb.uplinks ?? [];
   uplinks.forEach((uplink, i) => {
     if (isReserved(uplink.device)) problems.push(reservedInterface(`uplinks[${i}].device`, uplink.device));
+    if (uplink.device.length > longestDevice(cluster)) {
+      problems.push(deviceTooLong(`uplinks[${i}].device`, uplink.device));
+    }
   });
   const at = (field: string) => (i: number) => (i === 0 ? field : `uplinks[${i - 1}].${field}`);
   problems.push(

@@ -2,7 +2,7 @@
 import type { TSchema } from 'typebox';
 import { error } from '../problem.ts';
 import type { Problem } from '../problem.ts';
-import { ospfAnnounceOf } from './model.ts';
+import { dataplaneOf, ospfAnnounceOf } from './model.ts';
 import type { Cluster, PortCheck } from './model.ts';
 
 /** Interfaces that Weir or the kernel owns, and words that the routing daemon and sysctl read as every interface. */
@@ -22,6 +22,19 @@ export function reservedInterface(path: string, device: string): Problem {
     code: 'reserved_interface',
     message: `${device} ${reservedInterfaces[device]} and cannot be an uplink`,
     hint: 'name the interface that faces the router, e.g. em1',
+  });
+}
+
+/** Characters of an interface name: 15 in Linux, less `.kni` where the kernel's side of it is named after it. */
+export function longestDevice(cluster: Cluster): number {
+  return dataplaneOf(cluster) === 'dpvs' ? 11 : 15;
+}
+
+export function deviceTooLong(path: string, device: string): Problem {
+  return error(path, {
+    code: 'device_too_long',
+    message: `${device}.kni, the kernel's side of ${device}, is longer than the 15 characters of an interface name`,
+    hint: 'name the port of DPVS with at most 11 characters, e.g. dpdk0',
   });
 }
 

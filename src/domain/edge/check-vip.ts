@@ -1,6 +1,6 @@
 /** The rules of one VIP: its WSs, ports and health checks. Cached by the VIP's identity. */
 import { checkConflicts, checkDegrade, duplicates, prefixed, tooLong } from './check-shared.ts';
-import { addressNumber, parseNet, contains } from '../address.ts';
+import { addressNumber, parseNet, parseRange, contains } from '../address.ts';
 import type { Net } from '../address.ts';
 import { error, warning } from '../problem.ts';
 import type { Problem } from '../problem.ts';
@@ -8,21 +8,25 @@ import {
   checkTypeOf,
   dataplaneOf,
   defaults,
+  forwardingOf,
   ospfAnnounceOf,
   portKey,
   protocolOf,
+  schedulerOf,
+  schedulersOf,
   stateOf,
   Vip,
   weightOf,
 } from './model.ts';
-import type { Cluster, Port } from './model.ts';
+import type { Cluster, Dataplane, Port } from './model.ts';
 
 /** Longest persistence that keepalived 1.2.2 (fullnat) reads: it takes five characters. */
 const FULLNAT_MAX_PERSISTENCE = 99999;
 
 interface VipContext {
   vipnets: readonly string[];
-  dataplane: string;
+  dataplane: Dataplane;
+  forwarding: Cluster['forwarding'];
   ospfAnnounce: string;
   check: Cluster['check'];
   problems: Problem[];
@@ -38,13 +42,15 @@ export function vipProblems(cluster: Cluster, vip: Vip): Problem[] {
     known &&
     known.vipnets === cluster.vipnets &&
     known.dataplane === dataplane &&
+    known.forwarding === cluster.forwarding &&
     known.ospfAnnounce === ospfAnnounce &&
     known.check === cluster.check
   ) {
     return known.problems;
   }
   const problems = checkVip(cluster, vip);
-  vipCache.set(vip, { vipnets: cluster.vipnets, dataplane, ospfAnnounce, check: cluster.check, problems });
+  const { vipnets, forwarding, check } = cluster;
+  vipCache.set(vip, { vipnets, dataplane, forwarding, ospfAnnounce, check, problems });
   return problems;
 }
 
@@ -85,8 +91,69 @@ function checkVip(cluster: Cluster, vip: Vip): Problem[] {
     ),
     ...duplicates(vip.domains ?? [], (i) => `domains[${i}]`, { code: 'duplicate_domain', what: 'domain' }),
   );
-  vip.ports.forEach((port, i) => problems.push(...prefixed(`ports[${i}]`, checkPort(cluster, port))));
+  problems.push(...checkClients(cluster, vip), ...checkIdleSynproxy(cluster, vip));
+  vip.ports.forEach((port, i) => problems.push(...prefixed(`ports[${i}]`, checkPort(cluster, vip, port))));
   return problems;
+}
+
+/** Most addresses of a VIP's `deny` or `allow`: DPVS keeps each by itself. */
+const MAX_CLIENTS = 4096;
+
+function checkClients(cluster: Cluster, vip: Vip): Problem[] {
+  return (['deny', 'allow'] as const).flatMap((field) => {
+    const ranges = vip[field];
+    if (!ranges) return [];
+    if (dataplaneOf(cluster) !== 'dpvs') return [needsDpvs(field, cluster)];
+    const parsed = ranges.flatMap((text, i) => {
+      const range = parseRange(text);
+      return range ? [{ ...range, text, path: `${field}[${i}]` }] : [];
+    });
+    const count = parsed.reduce((sum, range) => sum + range.last - range.first + 1, 0);
+    if (count > MAX_CLIENTS) {
+      return [
+        error(field, {
+          code: 'too_many_addresses',
+          message: `${field} holds ${count} addresses, more than ${MAX_CLIENTS}`,
+          hint: 'filter whole nets on the routers',
+        }),
+      ];
+    }
+    const sorted = parsed.toSorted((a, b) => a.first - b.first);
+    return sorted.flatMap((range, i) => {
+      const before = sorted[i - 1];
+      if (!before || range.first > before.last) return [];
+      return [
+        error(range.path, {
+          code: 'duplicate_address',
+          message: `${range.text} overlaps ${before.text} (${before.path})`,
+          hint: 'name each address once',
+        }),
+      ];
+    });
+  });
+}
+
+function needsDpvs(field: string, cluster: Cluster): Problem {
+  return error(field, {
+    code: 'needs_dpvs',
+    message: `${field} is for dataplane dpvs; this cluster has ${dataplaneOf(cluster)}`,
+    hint: `leave ${field} out`,
+  });
+}
+
+/** One warning a VIP: synproxy is 1 wherever nobody said otherwise. */
+function checkIdleSynproxy(cluster: Cluster, vip: Vip): Problem[] {
+  const forwarding = forwardingOf(cluster, vip);
+  if (forwarding === 'fullnat') return [];
+  const i = vip.ports.findIndex((port) => port.synproxy === 1 && protocolOf(port) === 'TCP');
+  if (i < 0) return [];
+  return [
+    warning(`ports[${i}].synproxy`, {
+      code: 'synproxy_unused',
+      message: `synproxy has no effect with forwarding ${forwarding}: the LB does not see the answers of the WSs`,
+      hint: 'set synproxy to 0 on the ports of this VIP',
+    }),
+  ];
 }
 
 function checkWss(vip: Vip): Problem[] {
@@ -150,8 +217,11 @@ export function wsIsVip(path: string, ws: string, address: string): Problem {
   });
 }
 
-function checkPort(cluster: Cluster, port: Port): Problem[] {
-  const problems: Problem[] = [];
+function checkPort(cluster: Cluster, vip: Vip, port: Port): Problem[] {
+  const problems: Problem[] = [...checkScheduler(cluster, port), ...checkForwarding(cluster, vip, port)];
+  for (const field of ['establish_timeout', 'proxy_protocol'] as const) {
+    if (port[field] !== undefined && dataplaneOf(cluster) !== 'dpvs') problems.push(needsDpvs(field, cluster));
+  }
   const type = checkTypeOf(port);
   if (protocolOf(port) === 'UDP' && dataplaneOf(cluster) === 'fullnat') {
     problems.push(
@@ -194,5 +264,54 @@ function checkPort(cluster: Cluster, port: Port): Problem[] {
     }
   }
   problems.push(...checkConflicts('check', port.check));
+  return problems;
+}
+
+/** A scheduler that the data plane lacks passes the tests of its keepalived, and fails when the service is made. */
+function checkScheduler(cluster: Cluster, port: Port): Problem[] {
+  const scheduler = schedulerOf(port);
+  const dataplane = dataplaneOf(cluster);
+  if (schedulersOf(dataplane).includes(scheduler)) return [];
+  return [
+    error('scheduler', {
+      code: 'scheduler_unsupported',
+      message: `dataplane ${dataplane} has no scheduler ${scheduler}`,
+      hint: `use one of ${schedulersOf(dataplane).join(', ')}`,
+    }),
+  ];
+}
+
+/** What needs the LB to translate ports, or to see what the WS answers. */
+function checkForwarding(cluster: Cluster, vip: Vip, port: Port): Problem[] {
+  const forwarding = forwardingOf(cluster, vip);
+  const problems: Problem[] = [];
+  if (forwarding !== 'fullnat' && port.sport !== port.dport) {
+    problems.push(
+      error('dport', {
+        code: 'forwarding_port',
+        message: `with forwarding ${forwarding} the WS gets packets for port ${port.sport} as they are; ${port.dport} cannot be another`,
+        hint: `set dport to ${port.sport}, or forwarding to fullnat`,
+      }),
+    );
+  }
+  if (port.proxy_protocol === undefined) return problems;
+  if (forwarding !== 'fullnat') {
+    problems.push(
+      error('proxy_protocol', {
+        code: 'proxy_protocol_forwarding',
+        message: `with forwarding ${forwarding} packets pass as they are: nothing can be put before them`,
+        hint: 'leave proxy_protocol out: the WS sees the client’s address anyway',
+      }),
+    );
+  }
+  if (protocolOf(port) === 'UDP' && port.proxy_protocol.startsWith('v1')) {
+    problems.push(
+      error('proxy_protocol', {
+        code: 'proxy_protocol_udp',
+        message: 'version 1 of the PROXY protocol is for TCP',
+        hint: 'use v2, or leave proxy_protocol out',
+      }),
+    );
+  }
   return problems;
 }

@@ -4,7 +4,14 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { errorsOf } from '../problem.ts';
 import type { Problem } from '../problem.ts';
-import { clusterArbitrary, fullCluster, fullIpvsCluster } from '../testing/clusters.ts';
+import {
+  clusterArbitrary,
+  dpvsClusterArbitrary,
+  fullCluster,
+  fullDpvsCluster,
+  fullIpvsCluster,
+  ipvsClusterArbitrary,
+} from '../testing/clusters.ts';
 import { fieldsOf, pathOf, placesOf, withKey, withValue } from '../testing/walk.ts';
 import { checkCluster } from './check.ts';
 import { emptyLipPlan, planLips } from './lips.ts';
@@ -60,7 +67,7 @@ const shape: Case[] = [
   ['not_allowed', 'type', (d) => d.put(d, { type: 'external' })],
   ['not_allowed', 'announce', (d) => d.put(d, { announce: 'some' })],
   ['not_allowed', 'vip2ws[0].ports[0].synproxy', (d) => d.put(d.port, { synproxy: 2 })],
-  ['not_allowed', 'vip2ws[0].ports[0].scheduler', (d) => d.put(d.port, { scheduler: 'fo' })],
+  ['not_allowed', 'vip2ws[0].ports[0].scheduler', (d) => d.put(d.port, { scheduler: 'rrr' })],
   ['not_allowed', 'vip2ws[0].ports[0].protocol', (d) => d.put(d.port, { protocol: 'tcp' })],
   ['out_of_range', 'vip2ws[0].ports[0].sport', (d) => (d.port.sport = 0)],
   ['out_of_range', 'vip2ws[0].ports[0].dport', (d) => (d.port.dport = 99999)],
@@ -96,7 +103,6 @@ const shape: Case[] = [
 ];
 
 const rules: Case[] = [
-  ['dataplane_unsupported', 'dataplane', (d) => (d.dataplane = 'dpvs')],
   ['reserved_interface', 'device', (d) => (d.device = 'lo')],
   ['reserved_interface', 'device', (d) => (d.device = 'default')],
   ['reserved_interface', 'lbinfos[0].device', (d) => (d.lb.device = 'weir-high')],
@@ -211,23 +217,109 @@ const rules: Case[] = [
     'vip2ws[0].vip',
     (d) => d.put(d, { vipnets: ['60.29.246.0/24'], vip2ws: [{ ...d.vip, vip: '60.29.246.190' }] }),
   ],
+  ['scheduler_unsupported', 'vip2ws[0].ports[0].scheduler', (d) => (d.port.scheduler = 'mh')],
+  [
+    'scheduler_unsupported',
+    'vip2ws[0].ports[0].scheduler',
+    (d) => d.put(d, { ...ofDpvs(d), vip2ws: [withPort(d, { scheduler: 'sh' })] }),
+  ],
+  [
+    'scheduler_unsupported',
+    'vip2ws[0].ports[0].scheduler',
+    (d) => d.put(d, { dataplane: 'ipvs', vip2ws: [withPort(d, { scheduler: 'conhash' })] }),
+  ],
+  ['forwarding_port', 'vip2ws[0].ports[0].dport', (d) => d.put(d.vip, { forwarding: 'dr' })],
+  [
+    'forwarding_port',
+    'vip2ws[0].ports[0].dport',
+    (d) => {
+      d.forwarding = 'tun';
+      d.put(d.vip, { forwarding: undefined });
+    },
+  ],
+  ['needs_dpvs', 'vip2ws[0].ports[0].establish_timeout', (d) => (d.port.establish_timeout = 90)],
+  ['needs_dpvs', 'vip2ws[0].ports[0].proxy_protocol', (d) => (d.port.proxy_protocol = 'v2')],
+  ['needs_dpvs', 'vip2ws[0].deny', (d) => (d.vip.deny = ['198.51.100.7'])],
+  ['needs_dpvs', 'vip2ws[0].allow', (d) => (d.vip.allow = ['198.51.100.7'])],
+  ['needs_ipvs', 'synproxy', (d) => (d.synproxy = { wscale: 7 })],
+  [
+    'too_many_addresses',
+    'vip2ws[0].deny',
+    (d) => d.put(d, { ...ofDpvs(d), vip2ws: [{ ...d.vip, deny: ['10.9.0.0-10.9.15.255', '10.9.16.0'] }] }),
+  ],
+  [
+    'duplicate_address',
+    'vip2ws[0].allow[0]',
+    (d) => d.put(d, { ...ofDpvs(d), vip2ws: [{ ...d.vip, allow: ['10.9.0.7-9', '10.9.0.1-7'] }] }),
+  ],
+  [
+    'proxy_protocol_udp',
+    'vip2ws[0].ports[0].proxy_protocol',
+    (d) => d.put(d, { ...ofDpvs(d), vip2ws: [withPort(d, { protocol: 'UDP', proxy_protocol: 'v1' })] }),
+  ],
+  [
+    'proxy_protocol_forwarding',
+    'vip2ws[0].ports[0].proxy_protocol',
+    (d) =>
+      d.put(d, { ...ofDpvs(d), vip2ws: [{ ...withPort(d, { dport: 80, proxy_protocol: 'v2' }), forwarding: 'dr' }] }),
+  ],
+  ['oldkey_incomplete', 'ospf.oldkeyid', (d) => (d.ospf = { key: 'New', oldkey: 'Old' })],
+  ['oldkey_incomplete', 'ospf.oldkey', (d) => (d.ospf = { key: 'New', oldkeyid: 7 })],
+  ['oldkey_needs_key', 'ospf.oldkey', (d) => (d.ospf = { oldkey: 'Old', oldkeyid: 7 })],
+  ['ospf_keyids', 'ospf.oldkeyid', (d) => (d.ospf = { key: 'New', oldkey: 'Old', oldkeyid: 8 })],
+  ['ospf_keyids', 'ospf.oldkeyid', (d) => (d.ospf = { key: 'New', keyid: 7, oldkey: 'Old', oldkeyid: 7 })],
+  ['stub_backbone', 'ospf.stub', (d) => (d.ospf = { stub: true })],
+  ['stub_backbone', 'ospf.stub', (d) => (d.ospf = { stub: true, area: '0.0.0.0' })],
+  ['stub_needs_network', 'ospf.stub', (d) => (d.ospf = { stub: true, area: '0.0.0.7', announce: 'redistribute' })],
+  ['stub_needs_network', 'ospf.stub', (d) => d.put(d, { routing: 'frr', ospf: { stub: true, area: '0.0.0.7' } })],
+  ['device_too_long', 'device', (d) => d.put(d, { ...ofDpvs(d), device: 'dpdk12345678' })],
+  [
+    'device_too_long',
+    'lbinfos[0].innerdevice',
+    (d) => {
+      d.put(d, ofDpvs(d));
+      d.lb.innerdevice = 'dpdk12345678';
+    },
+  ],
+  [
+    'device_too_long',
+    'lbinfos[0].uplinks[0].device',
+    (d) => {
+      d.put(d, ofDpvs(d));
+      d.lb.uplinks = [{ device: 'dpdk12345678', ospfnet: '60.29.247.0/30' }];
+    },
+  ],
   ['lips_exhausted', 'lbinfos[1].lips', (d) => (d.lb2.lipcount = 1024)],
 ];
 
+/** What makes the document one of DPVS. */
+function ofDpvs(d: Draft): Partial<Cluster> {
+  return { dataplane: 'dpvs', vip2ws: [withPort(d, {})] };
+}
+
+/** The VIP with one port, the first as it is or changed. */
+function withPort(d: Draft, fields: Partial<Port>): Vip {
+  return { ...d.vip, ports: [{ ...d.port, ...fields }] };
+}
+
+function straight(port: Port): Port {
+  return { ...port, dport: port.sport };
+}
+
 const warnings: Case[] = [
   ['ospf_unauthenticated', 'ospf.key', (d) => (d.ospf = {})],
-  ['no_ws', 'vip2ws[0].wss', (d) => d.put(d.vip, { wss: [], wsattrs: undefined })],
-  ['lips_planned', 'lbinfos[1].lips', () => undefined],
-  ['synproxy_unsupported', 'vip2ws[0].ports[0].synproxy', (d) => (d.dataplane = 'ipvs')],
+  ['oldkey_not_accepted', 'ospf.oldkey', (d) => (d.ospf = { key: 'New', keyid: 9, oldkey: 'Old', oldkeyid: 8 })],
   [
-    'synproxy_unsupported',
-    'vip2ws[1].ports[0].synproxy',
+    'too_many_paths',
+    'ospf.maxpaths',
     (d) => {
-      d.dataplane = 'ipvs';
-      for (const port of d.vip.ports) port.synproxy = 0;
-      d.add({ ports: [{ ...d.port, synproxy: 1 }] });
+      d.lb.state = 'up';
+      d.put(d.ospf ?? {}, { maxpaths: 2 });
     },
   ],
+  ['no_ws', 'vip2ws[0].wss', (d) => d.put(d.vip, { wss: [], wsattrs: undefined })],
+  ['lips_planned', 'lbinfos[1].lips', () => undefined],
+  ['synproxy_unused', 'vip2ws[1].ports[0].synproxy', (d) => d.add({ forwarding: 'tun', ports: [straight(d.port)] })],
 ];
 
 describe('the full document', () => {
@@ -236,11 +328,14 @@ describe('the full document', () => {
   });
 
   test('has every field of the model', () => {
-    const present = placesOf(Cluster, fullCluster()).flatMap(({ kind, steps, fields }) => {
-      if (kind !== 'object' || !fields) return [];
-      const value = steps.reduce<unknown>((v, s) => (v as Record<string | number, unknown>)[s], fullCluster());
-      return Object.keys(value as object).map((name) => generic([...steps, name]));
-    });
+    const moving = drafted((d) => d.add({ moving: { to: 'other', from: 'another', announce: 'any' } }));
+    const present = [fullCluster(), fullIpvsCluster(), fullDpvsCluster(), moving].flatMap((document) =>
+      placesOf(Cluster, document).flatMap(({ kind, steps, fields }) => {
+        if (kind !== 'object' || !fields) return [];
+        const value = steps.reduce<unknown>((v, s) => (v as Record<string | number, unknown>)[s], document);
+        return Object.keys(value as object).map((name) => generic([...steps, name]));
+      }),
+    );
     // A digest excludes a status; the port's check has one.
     expect([...new Set(present), 'check.digest'].sort()).toEqual(fieldsOf(Cluster).sort());
   });
@@ -276,13 +371,14 @@ describe('a rule', () => {
       '../schema.ts',
       './check.ts',
       './check-lb.ts',
+      './check-ospf.ts',
       './check-vip.ts',
       './check-shared.ts',
       './lips.ts',
     ].map((name) => readFileSync(new URL(name, import.meta.url), 'utf8'));
     const codes = sources.flatMap((source) => [...source.matchAll(/\bcode: '(\w+)'/g)].map((m) => m[1] ?? ''));
-    // Two need a plan with a history: lips.test.ts has them.
-    const elsewhere = ['lip_held', 'lip_quarantined'];
+    // These need a plan with a history: lips.test.ts has them.
+    const elsewhere = ['lip_held', 'lip_quarantined', 'lips_in_service'];
     expect(codes.length).toBeGreaterThan(40);
     expect([...new Set(codes)].filter((code) => !tried.has(code) && !elsewhere.includes(code))).toEqual([]);
   });
@@ -333,22 +429,58 @@ function expectTexts(problems: readonly Problem[]): void {
   }
 }
 
-describe('the SYN proxy that ipvs has not', () => {
+describe('a SYN proxy that would see no answers', () => {
   test('is no matter for a port that is UDP, or whose synproxy is 0', () => {
     const document = drafted((d) => {
-      d.dataplane = 'ipvs';
-      for (const port of d.vip.ports) port.synproxy = 0;
-      d.port.protocol = 'UDP';
-      d.port.synproxy = 1;
+      d.put(d, { dataplane: 'ipvs', forwarding: 'dr' });
+      d.vip.ports = [d.port, { ...straight(d.port), sport: 81, dport: 81, synproxy: 0 }];
+      d.put(d.port, { dport: 80 });
+      d.put(d.port, { protocol: 'UDP', synproxy: 1 });
+      d.put(d.vip, { forwarding: undefined });
     });
-    expect(problemsOf(document).map((p) => p.code)).not.toContain('synproxy_unsupported');
-    expect(problemsOf(fullCluster()).map((p) => p.code)).not.toContain('synproxy_unsupported');
+    expect(errorsOf(problemsOf(document))).toEqual([]);
+    expect(problemsOf(document).map((p) => p.code)).not.toContain('synproxy_unused');
+    expect(problemsOf(fullCluster()).map((p) => p.code)).not.toContain('synproxy_unused');
   });
 
-  test('is warned of once for all ports', () => {
-    const document = drafted((d) => (d.dataplane = 'ipvs'));
-    document.vip2ws.push({ ...(document.vip2ws[0] as Vip), vip: '60.28.208.3' });
-    expect(problemsOf(document).filter((p) => p.code === 'synproxy_unsupported')).toHaveLength(1);
+  test('is warned of once for all ports of a VIP', () => {
+    const document = drafted((d) =>
+      d.add({ forwarding: 'tun', ports: [straight(d.port), { ...straight(d.port), sport: 81, dport: 81 }] }),
+    );
+    expect(problemsOf(document).filter((p) => p.code === 'synproxy_unused')).toHaveLength(1);
+  });
+});
+
+describe('a document of another data plane', () => {
+  test.each([['ipvs', fullIpvsCluster()] as const, ['dpvs', fullDpvsCluster()] as const])(
+    '%s has no errors',
+    (_, document) => {
+      expect(errorsOf(problemsOf(document))).toEqual([]);
+    },
+  );
+
+  test.each([['ipvs', ipvsClusterArbitrary] as const, ['dpvs', dpvsClusterArbitrary] as const])(
+    '%s is accepted, whatever its fields',
+    (_, documents) => {
+      fc.assert(
+        fc.property(documents, (document) => {
+          expect(errorsOf(problemsOf(document))).toEqual([]);
+        }),
+      );
+    },
+  );
+
+  test('does not keep what was found with the data plane of before', () => {
+    const document = fullCluster();
+    expect(errorsOf(problemsOf(document))).toEqual([]);
+    const asIpvs = { ...document, dataplane: 'ipvs' as const, forwarding: 'tun' as const };
+    const asDpvs = { ...document, dataplane: 'dpvs' as const };
+    const [vip] = document.vip2ws as [Vip];
+    expect(checkCluster(asIpvs).map((p) => p.code)).not.toContain('forwarding_port');
+    const open = { ...asIpvs, vip2ws: [{ ...vip, forwarding: undefined as never }] };
+    expect(checkCluster(open).map((p) => p.code)).toContain('forwarding_port');
+    expect(checkCluster({ ...open, forwarding: 'fullnat' }).map((p) => p.code)).not.toContain('forwarding_port');
+    expect(checkCluster({ ...asDpvs, device: 'dpdk0' }).map((p) => p.code)).not.toContain('fullnat_udp');
   });
 });
 

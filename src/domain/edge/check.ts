@@ -6,8 +6,10 @@
 import {
   checkConflicts,
   checkDegrade,
+  deviceTooLong,
   duplicates,
   isReserved,
+  longestDevice,
   prefixed,
   reservedInterface,
   tooLong,
@@ -16,8 +18,9 @@ import { addressNumber, parseRange } from '../address.ts';
 import { error, warning } from '../problem.ts';
 import type { Problem } from '../problem.ts';
 import { lbProblems, lipTaken } from './check-lb.ts';
+import { ospfProblems } from './check-ospf.ts';
 import { vipProblems } from './check-vip.ts';
-import { Cluster, dataplaneOf, defaults, protocolOf, routingOf } from './model.ts';
+import { Cluster, dataplaneOf, defaults, routingOf } from './model.ts';
 import type { Lb } from './model.ts';
 
 /** Every problem of a document, errors and warnings, with paths into it. */
@@ -29,7 +32,6 @@ export function checkCluster(cluster: Cluster): Problem[] {
     ...eachPart('vip2ws', cluster.vip2ws, (vip) => vipProblems(cluster, vip)),
     ...checkUnique(cluster),
     ...checkLipsApart(cluster),
-    ...checkSynproxy(cluster),
   ];
 }
 
@@ -52,15 +54,6 @@ function eachPart<T>(field: string, parts: readonly T[], problemsOf: (part: T) =
 
 function checkHead(cluster: Cluster): Problem[] {
   const problems: Problem[] = [];
-  if (dataplaneOf(cluster) === 'dpvs') {
-    problems.push(
-      error('dataplane', {
-        code: 'dataplane_unsupported',
-        message: 'data plane dpvs cannot be rendered yet',
-        hint: 'set dataplane to fullnat or ipvs',
-      }),
-    );
-  }
   if (isReserved(cluster.device)) problems.push(reservedInterface('device', cluster.device));
   const hello = cluster.ospf?.hello ?? defaults.ospf.hello;
   const dead = cluster.ospf?.dead ?? defaults.ospf.dead;
@@ -82,7 +75,8 @@ function checkHead(cluster: Cluster): Problem[] {
       }),
     );
   }
-  problems.push(...checkBfd(cluster));
+  problems.push(...checkBfd(cluster), ...ospfProblems(cluster), ...checkSynproxySettings(cluster));
+  if (cluster.device.length > longestDevice(cluster)) problems.push(deviceTooLong('device', cluster.device));
   if (cluster.announce === 'degrade') problems.push(...checkDegrade(cluster));
   problems.push(...checkConflicts('check', cluster.check));
   problems.push(...duplicates(cluster.vipnets, (i) => `vipnets[${i}]`, { code: 'duplicate_net', what: 'net' }));
@@ -101,22 +95,16 @@ function checkBfd(cluster: Cluster): Problem[] {
   ];
 }
 
-/** One warning for all ports: synproxy is 1 wherever nobody said otherwise. */
-function checkSynproxy(cluster: Cluster): Problem[] {
-  if (dataplaneOf(cluster) !== 'ipvs') return [];
-  for (const [i, vip] of cluster.vip2ws.entries()) {
-    const j = vip.ports.findIndex((port) => port.synproxy === 1 && protocolOf(port) === 'TCP');
-    if (j < 0) continue;
-    return [
-      warning(`vip2ws[${i}].ports[${j}].synproxy`, {
-        code: 'synproxy_unsupported',
-        message:
-          'synproxy has no effect with dataplane ipvs yet: the WSs see every SYN (this port is the first of those that ask for it)',
-        hint: 'set synproxy to 0 on the ports, or leave it for a version that has it',
-      }),
-    ];
-  }
-  return [];
+/** Settings of a SYN proxy that the data plane does itself, as fullnat's and dpvs's do. */
+function checkSynproxySettings(cluster: Cluster): Problem[] {
+  if (cluster.synproxy === undefined || dataplaneOf(cluster) === 'ipvs') return [];
+  return [
+    error('synproxy', {
+      code: 'needs_ipvs',
+      message: `settings of synproxy have no effect with dataplane ${dataplaneOf(cluster)}`,
+      hint: 'leave synproxy out of the cluster; synproxy of ports stays as it is',
+    }),
+  ];
 }
 
 function checkUnique(cluster: Cluster): Problem[] {

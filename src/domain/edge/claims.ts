@@ -8,7 +8,10 @@ import { error } from '../problem.ts';
 import type { Problem } from '../problem.ts';
 import type { Cluster, Lb, Vip } from './model.ts';
 
-/** `lb:HOST`, `routerid:A` or `ip:A` (a VIP, an LB's address or a LIP: no two things may share one). */
+/**
+ * `lb:HOST`, `routerid:A`, `ip:A` (a VIP, an LB's address or a LIP: no two things may share one), or `moving:A` (a VIP
+ * that another cluster holds until its move here has ended).
+ */
 export type ClaimKey = string;
 
 /** Who holds a claim: the cluster, and what in it. Stored, and shown to who is refused. */
@@ -18,8 +21,10 @@ export interface Claim {
   readonly what: string;
 }
 
+/** While a VIP moves, the cluster that it leaves holds its address, and the one that it goes to that it comes there. */
 export function vipClaims(cluster: string, vip: Vip): Claim[] {
-  return [{ key: `ip:${vip.vip}`, cluster, what: 'VIP' }];
+  const kind = vip.moving?.from === undefined ? 'ip' : 'moving';
+  return [{ key: `${kind}:${vip.vip}`, cluster, what: 'VIP' }];
 }
 
 export function lbClaims(cluster: string, lb: Lb, lips: readonly string[]): Claim[] {
@@ -67,7 +72,7 @@ function split(key: ClaimKey): [string, string] {
 
 function pathOf(cluster: Cluster, key: ClaimKey): string {
   const [kind, value] = split(key);
-  const vip = cluster.vip2ws.findIndex((v) => kind === 'ip' && v.vip === value);
+  const vip = cluster.vip2ws.findIndex((v) => (kind === 'ip' || kind === 'moving') && v.vip === value);
   if (vip >= 0) return `vip2ws[${vip}].vip`;
   const lb = cluster.lbinfos.findIndex((l) =>
     kind === 'lb' ? l.hostname.toLowerCase() === value : kind === 'routerid' ? l.routerid === value : false,

@@ -206,7 +206,7 @@ export function readExported(value: unknown): Parsed<ExportedCluster> {
 
 /** Whatever stands where a secret should. */
 function hidden(problem: Problem): Problem {
-  return /(?:^secrets|\.ospf(?:\.key)?$)/.test(problem.path)
+  return /(?:^secrets|\.ospf(?:\.(?:old)?key)?$)/.test(problem.path)
     ? { ...problem, message: 'what was given is not allowed here' }
     : problem;
 }

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { addressNumber, expandRange, isHostOf, networkOf, parseMask } from '../address.ts';
 import type { Problem } from '../problem.ts';
 import { errorsOf } from '../problem.ts';
-import { emptyLipPlan, freeLips, lipsOf, planLips } from './lips.ts';
+import { emptyLipPlan, freeLips, lipsInService, lipsOf, planLips } from './lips.ts';
 import type { LipInput, LipPlan } from './lips.ts';
 import type { Cluster, Lb, Vip } from './model.ts';
 
@@ -215,6 +215,64 @@ describe('quarantine', () => {
     expect(lasts(lipsOf(planned(clusterOf([lbAt(227, { lipcount: 4 })]), freed.plan), 'lb227'))).toEqual([
       248, 249, 250, 254,
     ]);
+  });
+});
+
+describe('LIPs of an LB in service', () => {
+  interface Found {
+    dataplane?: Cluster['dataplane'];
+    inService?: string[];
+  }
+  const found = (from: Lb, to: Lb, options: Found = {}) => {
+    const { dataplane, inService = ['lb226'] } = { dataplane: 'ipvs' as const, ...options };
+    const [before, after] = [from, to].map((lb): Cluster => ({
+      ...clusterOf([lbAt(227), lb]),
+      ...(dataplane ? { dataplane } : {}),
+    }));
+    if (!before || !after) throw new Error('there are two');
+    const plans = { from: planned(before), to: planned(after, planned(before)) };
+    const problems = lipsInService({ before, after, ...plans, inService: new Set(inService) });
+    expect(problems.every(({ severity, hint }) => severity === 'error' && hint.includes('weir lb drain c lb226'))).toBe(
+      true,
+    );
+    return codes(problems);
+  };
+  const had = lbAt(226, { lips: ['10.7.0.1-4'] });
+  const fewer = { ...had, lips: ['10.7.0.1-3'] };
+  const more = { ...had, lips: ['10.7.0.1-5'] };
+  const refused = ['lbinfos[1].lips lips_in_service'];
+
+  test('cannot be taken away', () => {
+    expect(found(had, fewer)).toEqual(refused);
+    expect(found(had, { ...had, lips: ['10.7.0.2-5'] })).toEqual(refused);
+    expect(found(lbAt(226), { ...lbAt(226), lipcount: 4 })).toEqual(refused);
+    for (const dataplane of ['dpvs', 'fullnat', undefined] as const) {
+      expect(found(had, fewer, { dataplane })).toEqual(refused);
+    }
+  });
+
+  test('can grow only where services do not name them', () => {
+    expect(found(had, more)).toEqual([]);
+    expect(found(had, more, { dataplane: 'dpvs' })).toEqual(refused);
+    expect(found(had, more, { dataplane: 'fullnat' })).toEqual(refused);
+  });
+
+  test('are free to change while it is drained, but not in the change that drains it', () => {
+    expect(found({ ...had, state: 'drain' }, { ...fewer, state: 'drain' })).toEqual([]);
+    expect(found({ ...had, state: 'drain' }, { ...fewer, state: 'up' })).toEqual([]);
+    expect(found(had, { ...fewer, state: 'drain' })).toEqual(refused);
+  });
+
+  test('are free to change where it never served, and to be written down as they were planned', () => {
+    expect(found(had, fewer, { inService: [] })).toEqual([]);
+    expect(found(lbAt(226), lbAt(226, { lips: ['10.0.19.239-246'] }), { dataplane: 'fullnat' })).toEqual([]);
+  });
+
+  test('go with an LB that is removed', () => {
+    const before = clusterOf([had]);
+    const after = clusterOf([]);
+    const plans = { from: planned(before), to: planned(after, planned(before)) };
+    expect(lipsInService({ before, after, ...plans, inService: new Set(['lb226']) })).toEqual([]);
   });
 });
 

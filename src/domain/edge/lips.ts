@@ -8,7 +8,7 @@ import type { Net } from '../address.ts';
 import { mentionsOfLb, mentionsOfVip } from './claims.ts';
 import { error, warning } from '../problem.ts';
 import type { Problem } from '../problem.ts';
-import { defaults, MAX_LIPS } from './model.ts';
+import { dataplaneOf, defaults, MAX_LIPS } from './model.ts';
 import type { Cluster, Lb } from './model.ts';
 
 /** Stored per cluster. `since` is an ISO time. */
@@ -188,6 +188,42 @@ function plannedLips(lb: Lb, { input, before, used, quarantine }: Planning): LbL
       }),
     ],
   };
+}
+
+export interface LipChange {
+  before: Cluster;
+  after: Cluster;
+  from: LipPlan;
+  to: LipPlan;
+  /** LBs whose LIPs connections may have now, by hostname. */
+  inService: ReadonlySet<string>;
+}
+
+/**
+ * LIPs are not changed under connections. Those of a LIP that goes break; and where keepalived names LIPs (fullnat,
+ * dpvs), any change of them makes it create all virtual services of the LB anew.
+ */
+export function lipsInService({ before, after, from, to, inService }: LipChange): Problem[] {
+  const drained = new Set(before.lbinfos.filter((lb) => lb.state === 'drain').map((lb) => lb.hostname));
+  return after.lbinfos.flatMap(({ hostname }, i) => {
+    if (!inService.has(hostname) || drained.has(hostname)) return [];
+    const [old, next] = [lipsOf(from, hostname), lipsOf(to, hostname)];
+    const gone = old.filter((lip) => !next.includes(lip));
+    const come = next.filter((lip) => !old.includes(lip));
+    const anew = dataplaneOf(after) !== 'ipvs' && come.length > 0;
+    if (gone.length === 0 && !anew) return [];
+    const what = gone.length > 0 ? `would lose ${shorten(gone)}` : `would get ${shorten(come)}`;
+    const why = anew ? 'all of its connections break when its services are created anew' : 'their connections break';
+    return error(`lbinfos[${i}].lips`, {
+      code: 'lips_in_service',
+      message: `LB ${hostname} serves and ${what}: ${why}`,
+      hint: `drain it first (weir lb drain ${after.name} ${hostname}), change its LIPs, publish, activate, and undrain it`,
+    });
+  });
+}
+
+function shorten(lips: readonly string[]): string {
+  return lips.length > 3 ? `${lips.slice(0, 3).join(', ')} and ${lips.length - 3} more LIPs` : `LIP ${lips.join(', ')}`;
 }
 
 function sameList(a: readonly string[], b: readonly string[]): boolean {

@@ -13,6 +13,7 @@ const o = Type.Optional;
 export const defaults = {
   dataplane: 'fullnat',
   announce: 'any',
+  forwarding: 'fullnat',
   lipcount: 8,
   weight: 100,
   quorum: 1,
@@ -20,7 +21,8 @@ export const defaults = {
   protocol: 'TCP',
   persistence_timeout: 50,
   synproxy: 1,
-  ospf: { area: '0.0.0.0', cost: 15, hello: 3, dead: 12, keyid: 8, bfd: false },
+  synproxySettings: { timestamps: false, wscale: 7, mss: 1460 },
+  ospf: { area: '0.0.0.0', cost: 15, hello: 3, dead: 12, keyid: 8, bfd: false, stub: false, maxpaths: 8 },
   check: { path: '/http_check/index.html', status: 200, interval: 6, timeout: 3, retry: 3 },
 } as const;
 
@@ -29,11 +31,20 @@ export const ClusterType = Type.Union([Type.Literal('extra'), Type.Literal('inte
 });
 export type ClusterType = Static<typeof ClusterType>;
 
-export const Announce = Type.Union([Type.Literal('any'), Type.Literal('all'), Type.Literal('degrade')], {
-  description:
-    'When a VIP is announced: any (default) or all of its ports have healthy WSs; degrade: some healthy, announced at high cost.',
-});
+export const Announce = Type.Union(
+  [Type.Literal('any'), Type.Literal('all'), Type.Literal('degrade'), Type.Literal('none')],
+  {
+    description:
+      'When a VIP is announced: any (default) or all of its ports have healthy WSs; degrade: some healthy, announced at high cost; none: never, though it is served.',
+  },
+);
 export type Announce = Static<typeof Announce>;
+
+export const Forwarding = Type.Union([Type.Literal('fullnat'), Type.Literal('dr'), Type.Literal('tun')], {
+  description:
+    'How packets reach the WSs: fullnat (default): from a LIP, answers come back through the LB; dr, tun: with the client’s address and the VIP, in a frame or a tunnel to the WS, which has the VIP itself and answers the client directly.',
+});
+export type Forwarding = Static<typeof Forwarding>;
 
 /** Health check. `digest`: MD5 of the body in lowercase hex, instead of `status`. Times in seconds. */
 const checkFields = {
@@ -73,12 +84,25 @@ export type PortCheck = Static<typeof PortCheck>;
 export const Protocol = Type.Union([Type.Literal('TCP'), Type.Literal('UDP')]);
 export type Protocol = Static<typeof Protocol>;
 
-export const schedulers = ['rr', 'wrr', 'lc', 'wlc', 'lblc', 'lblcr', 'sh', 'dh', 'sed', 'nq'] as const;
+/** Of any data plane; `schedulersOf` are those that one has. */
+export const schedulers = [
+  ...(['rr', 'wrr', 'lc', 'wlc', 'lblc', 'lblcr', 'sh', 'dh', 'sed', 'nq'] as const),
+  ...(['mh', 'fo', 'ovf', 'twos', 'conhash'] as const),
+] as const;
 type Literals<Texts extends readonly string[]> = { -readonly [K in keyof Texts]: TLiteral<Texts[K]> };
 export const Scheduler = Type.Union(schedulers.map((s) => Type.Literal(s)) as unknown as Literals<typeof schedulers>, {
-  description: 'IPVS scheduler; default wrr',
+  description: 'scheduler of the data plane; default wrr',
 });
 export type Scheduler = Static<typeof Scheduler>;
+
+export const ProxyProtocol = Type.Union(
+  [Type.Literal('v1'), Type.Literal('v2'), Type.Literal('v1-insecure'), Type.Literal('v2-insecure')],
+  {
+    description:
+      'PROXY protocol towards the WSs, which must expect it; -insecure passes on a header that the client sent itself; with dpvs; default none',
+  },
+);
+export type ProxyProtocol = Static<typeof ProxyProtocol>;
 
 const portNumber = (description: string) => Type.Integer({ minimum: 1, maximum: 65535, description });
 
@@ -97,6 +121,14 @@ export const Port = Type.Object(
     protocol: o(Protocol),
     scheduler: o(Scheduler),
     check: o(PortCheck),
+    establish_timeout: o(
+      Type.Integer({
+        minimum: 1,
+        maximum: 3600,
+        description: 'seconds until an idle connection is forgotten; with dpvs; default that of dpvs',
+      }),
+    ),
+    proxy_protocol: o(ProxyProtocol),
   },
   strict,
 );
@@ -117,6 +149,24 @@ export const WsAttrs = Type.Object(
 );
 export type WsAttrs = Static<typeof WsAttrs>;
 
+/** Most entries of a VIP's `deny` or `allow`. */
+const MAX_ADDRESS_LINES = 1000;
+
+/** While a VIP moves, both clusters have it, one of them with `to`, the other with `from`. Set and removed by moving it, and by nothing else. */
+export const Moving = Type.Object(
+  {
+    to: o(text('name', 'cluster that it moves to')),
+    from: o(text('name', 'cluster that it comes from, which holds it until the move has ended')),
+    announce: o(Announce),
+  },
+  {
+    ...strict,
+    description:
+      'set while the VIP moves between clusters; weir vip move sets and removes it; announce: what it goes back to',
+  },
+);
+export type Moving = Static<typeof Moving>;
+
 export const Vip = Type.Object(
   {
     vip: text('address', 'the address that domains resolve to'),
@@ -133,6 +183,20 @@ export const Vip = Type.Object(
     owner: o(text('text', 'who answers for it')),
     quorum: o(Type.Integer({ minimum: 1, maximum: 131070000, description: 'total weight needed; default 1' })),
     announce: o(Announce),
+    forwarding: o(Forwarding),
+    deny: o(
+      Type.Array(text('range', 'clients that are refused: addresses and ranges'), {
+        minItems: 1,
+        maxItems: MAX_ADDRESS_LINES,
+      }),
+    ),
+    allow: o(
+      Type.Array(text('range', 'the only clients that are served: addresses and ranges'), {
+        minItems: 1,
+        maxItems: MAX_ADDRESS_LINES,
+      }),
+    ),
+    moving: o(Moving),
   },
   strict,
 );
@@ -195,6 +259,13 @@ export const Ospf = Type.Object(
     dead: o(Type.Integer({ minimum: 1, maximum: 65535, description: 'seconds; default 12' })),
     keyid: o(Type.Integer({ minimum: 1, maximum: 255, description: 'MD5 key id; default 8' })),
     key: o(text('ospf-key', 'MD5 key, at most 16 characters; stored as a secret and shown as secret:NAME')),
+    oldkeyid: o(Type.Integer({ minimum: 1, maximum: 255, description: 'id of oldkey' })),
+    oldkey: o(
+      text(
+        'ospf-key',
+        'the key of before, kept beside key while keys are changed; LBs send with key; a secret as key is',
+      ),
+    ),
     announce: o(
       Type.Union([Type.Literal('network'), Type.Literal('redistribute')], {
         description: 'how VIPs are announced; default network with quagga, redistribute with frr',
@@ -206,10 +277,41 @@ export const Ospf = Type.Object(
           'BFD on the uplinks, 3 x 300 ms: an LB that vanishes is noticed within about a second, not after dead; needs frr, bfdd on the LBs, and BFD on the routers; default false',
       }),
     ),
+    stub: o(
+      Type.Boolean({
+        description: 'the area is a stub: no external routes, so announce must be network; default false',
+      }),
+    ),
+    maxpaths: o(
+      Type.Integer({
+        minimum: 1,
+        maximum: 256,
+        description:
+          'paths of equal cost that the routers use for one VIP, and with frr the LBs for the routes back; default 8',
+      }),
+    ),
   },
   strict,
 );
 export type Ospf = Static<typeof Ospf>;
+
+/** What a SYN proxy of the kernel tells clients on behalf of the WSs. */
+export const SynproxySettings = Type.Object(
+  {
+    timestamps: o(
+      Type.Boolean({
+        description:
+          'answer with TCP timestamps, and so with SACK and window scaling; WSs with kernels from 6.15 on then stall about 1 % of connections; default false',
+      }),
+    ),
+    wscale: o(
+      Type.Integer({ minimum: 0, maximum: 14, description: 'window scale of the WSs, which it must equal; default 7' }),
+    ),
+    mss: o(Type.Integer({ minimum: 536, maximum: 8960, description: 'MSS of the WSs in bytes; default 1460' })),
+  },
+  { ...strict, description: 'settings of ports with synproxy 1, with dataplane ipvs' },
+);
+export type SynproxySettings = Static<typeof SynproxySettings>;
 
 /** All fields of a cluster but its parts (`lbinfos`, `vip2ws`) and its name. */
 export const headFields = {
@@ -223,6 +325,8 @@ export const headFields = {
   ospf: o(Ospf),
   check: o(Check),
   announce: o(Announce),
+  forwarding: o(Forwarding),
+  synproxy: o(SynproxySettings),
   ssh: o(Ssh),
 };
 
@@ -276,6 +380,34 @@ export function protocolOf(port: Port): Protocol {
 
 export function schedulerOf(port: Port): Scheduler {
   return port.scheduler ?? defaults.scheduler;
+}
+
+export function forwardingOf(cluster: { forwarding?: Forwarding | undefined }, vip: Vip): Forwarding {
+  return vip.forwarding ?? cluster.forwarding ?? defaults.forwarding;
+}
+
+const dataplaneSchedulers: Readonly<Record<Dataplane, readonly Scheduler[]>> = {
+  fullnat: ['rr', 'wrr', 'lc', 'wlc', 'lblc', 'lblcr', 'sh', 'dh', 'sed', 'nq'],
+  dpvs: ['rr', 'wrr', 'wlc', 'conhash', 'fo', 'mh'],
+  ipvs: ['rr', 'wrr', 'lc', 'wlc', 'lblc', 'lblcr', 'sh', 'dh', 'sed', 'nq', 'mh', 'fo', 'ovf', 'twos'],
+};
+
+/** Schedulers that a data plane has: fullnat those of Linux 2.6.32. */
+export function schedulersOf(dataplane: Dataplane): readonly Scheduler[] {
+  return dataplaneSchedulers[dataplane];
+}
+
+/** Whether the LB answers the SYNs of a port itself: only TCP, and only where answers come back through it. */
+export function synproxyOf(cluster: { forwarding?: Forwarding | undefined }, vip: Vip, port: Port): boolean {
+  return port.synproxy === 1 && protocolOf(port) === 'TCP' && forwardingOf(cluster, vip) === 'fullnat';
+}
+
+/**
+ * The kernel's interface of a device: with dpvs the device is a port of DPDK, and the kernel has NAME.kni, by which
+ * OSPF is spoken (dpvs.conf, kni_name of a port).
+ */
+export function kernelDeviceOf(cluster: Pick<Cluster, 'dataplane'>, device: string): string {
+  return (cluster.dataplane ?? defaults.dataplane) === 'dpvs' ? `${device}.kni` : device;
 }
 
 export function stateOf(vip: Vip, ws: string): WsState {

@@ -5,10 +5,10 @@
 import fc from 'fast-check';
 import { namesToResolve, nextAddresses, noAddresses } from '../edge/addresses.ts';
 import type { Addresses } from '../edge/addresses.ts';
-import type { Cluster, Lb, Port, PortCheck, Routing, Uplink, Vip, WsAttrs } from '../edge/model.ts';
-import { ospfAnnounceOf, portKey, routingOf, schedulers } from '../edge/model.ts';
+import type { Cluster, Dataplane, Lb, Port, PortCheck, Routing, Uplink, Vip, WsAttrs } from '../edge/model.ts';
+import { forwardingOf, ospfAnnounceOf, portKey, routingOf, schedulersOf } from '../edge/model.ts';
 
-/** A valid document in which every field of the model stands at least once. */
+/** A valid document in which every field of the model stands at least once, but for those that other data planes have. */
 export function fullCluster(): Cluster {
   return {
     name: 'full-cluster',
@@ -28,7 +28,12 @@ export function fullCluster(): Cluster {
       key: 'S3cretKey',
       announce: 'network',
       bfd: false,
+      oldkeyid: 8,
+      oldkey: 'OldS3cret',
+      stub: true,
+      maxpaths: 16,
     },
+    forwarding: 'fullnat',
     check: { path: '/health', host: 'health.example.com', status: 204, interval: 5, timeout: 4, retry: 2 },
     announce: 'all',
     ssh: { user: 'ops', port: 2222, address: '10.9.9.9', sudo: true },
@@ -96,12 +101,13 @@ export function fullCluster(): Cluster {
         owner: '运维 team A',
         quorum: 10,
         announce: 'degrade',
+        forwarding: 'fullnat',
       },
     ],
   };
 }
 
-/** The same on a stock kernel, with a UDP port, and VIPs that are redistributed. */
+/** The same on a stock kernel, with a UDP port, a VIP whose WSs answer themselves, and VIPs that are redistributed. */
 export function fullIpvsCluster(): Cluster {
   const full = fullCluster();
   const dns: Port = { sport: 53, dport: 53, synproxy: 0, persistence_timeout: 0, protocol: 'UDP', check: { retry: 2 } };
@@ -109,8 +115,46 @@ export function fullIpvsCluster(): Cluster {
     ...full,
     dataplane: 'ipvs',
     routing: 'frr',
-    ospf: { ...full.ospf, announce: 'redistribute', bfd: true },
-    vip2ws: full.vip2ws.map((vip) => ({ ...vip, announce: 'any', ports: [...vip.ports, dns] })),
+    ospf: { ...full.ospf, announce: 'redistribute', bfd: true, stub: false },
+    synproxy: { timestamps: true, wscale: 9, mss: 1400 },
+    vip2ws: [
+      ...full.vip2ws.map((vip): Vip => ({ ...vip, announce: 'any', ports: [...vip.ports, dns] })),
+      {
+        vip: '60.28.208.2',
+        wstype: 'video',
+        wss: ['ws4.room1'],
+        ports: [{ sport: 443, dport: 443, synproxy: 0, persistence_timeout: 0, scheduler: 'mh' }],
+        wsattrs: { 'ws4.room1': { address: '10.1.0.4' } },
+        forwarding: 'dr',
+        announce: 'none',
+      },
+    ],
+  };
+}
+
+/** The same with DPVS. */
+export function fullDpvsCluster(): Cluster {
+  const full = fullCluster();
+  const quic: Port = { sport: 443, dport: 443, synproxy: 0, persistence_timeout: 0, protocol: 'UDP' };
+  return {
+    ...full,
+    device: 'dpdk1',
+    dataplane: 'dpvs',
+    routing: 'frr',
+    lbinfos: full.lbinfos.map((lb, i) =>
+      i > 0
+        ? lb
+        : { ...lb, device: 'dpdk1', innerdevice: 'dpdk0', uplinks: [{ device: 'dpdk2', ospfnet: '60.29.247.0/30' }] },
+    ),
+    vip2ws: full.vip2ws.map((vip) => ({
+      ...vip,
+      ports: [
+        ...vip.ports.map((port): Port => ({ ...port, establish_timeout: 300, proxy_protocol: 'v2' })),
+        { ...quic, scheduler: 'conhash' },
+      ],
+      deny: ['198.51.100.7', '203.0.113.250-203.0.114.3'],
+      allow: ['198.51.100.0-198.51.100.255'],
+    })),
   };
 }
 
@@ -163,17 +207,20 @@ const plainCheck: fc.Arbitrary<PortCheck> = fc
 
 const clusterCheck = httpCheck.map(({ type: _type, ...check }) => check);
 
-const portArbitrary: fc.Arbitrary<Port> = fc
-  .record({
-    sport: fc.oneof(fc.constantFrom(80, 443), fc.integer({ min: 1, max: 65535 })),
-    dport: fc.oneof(fc.constantFrom(80, 443), fc.integer({ min: 1, max: 65535 })),
-    synproxy: fc.constantFrom(0 as const, 1 as const),
-    persistence_timeout: fc.integer({ min: 0, max: 99999 }),
-    protocol: optional(fc.constant('TCP' as const)),
-    scheduler: optional(fc.constantFrom(...schedulers)),
-    check: optional(fc.oneof(httpCheck, tcpCheck)),
-  })
-  .map(compact<Port>);
+const portsOf = (dataplane: Dataplane): fc.Arbitrary<Port> =>
+  fc
+    .record({
+      sport: fc.oneof(fc.constantFrom(80, 443), fc.integer({ min: 1, max: 65535 })),
+      dport: fc.oneof(fc.constantFrom(80, 443), fc.integer({ min: 1, max: 65535 })),
+      synproxy: fc.constantFrom(0 as const, 1 as const),
+      persistence_timeout: fc.integer({ min: 0, max: 99999 }),
+      protocol: optional(fc.constant('TCP' as const)),
+      scheduler: optional(fc.constantFrom(...schedulersOf(dataplane))),
+      check: optional(fc.oneof(httpCheck, tcpCheck)),
+    })
+    .map(compact<Port>);
+
+const portArbitrary = portsOf('fullnat');
 
 const wsArbitrary: fc.Arbitrary<WsAttrs> = fc
   .record({
@@ -182,25 +229,42 @@ const wsArbitrary: fc.Arbitrary<WsAttrs> = fc
   })
   .map(compact<WsAttrs>);
 
-/** A port as mainline keepalived serves it: also UDP, longer persistence, retries of every check. */
-const ipvsPortArbitrary: fc.Arbitrary<Port> = fc.oneof(
-  portArbitrary,
-  fc
-    .record({
-      port: portArbitrary,
-      persistence_timeout: fc.integer({ min: 0, max: 2678400 }),
-      type: fc.constantFrom('tcp' as const, 'udp' as const),
-      check: plainCheck,
-    })
-    .map(({ port, persistence_timeout, type, check }): Port => {
-      const protocol = type === 'udp' ? 'UDP' : 'TCP';
-      return { ...port, persistence_timeout, protocol, check: { ...check, type } };
+/** A port as keepalived 2 serves it: also UDP, longer persistence, retries of every check. */
+function newerPortsOf(dataplane: 'ipvs' | 'dpvs'): fc.Arbitrary<Port> {
+  const own = portsOf(dataplane);
+  return fc.oneof(
+    own,
+    fc
+      .record({
+        port: own,
+        persistence_timeout: fc.integer({ min: 0, max: 2678400 }),
+        type: fc.constantFrom('tcp' as const, 'udp' as const),
+        check: plainCheck,
+      })
+      .map(({ port, persistence_timeout, type, check }): Port => {
+        const protocol = type === 'udp' ? 'UDP' : 'TCP';
+        return { ...port, persistence_timeout, protocol, check: { ...check, type } };
+      }),
+    fc.record({ port: own, check: optional(fc.oneof(httpCheck, tcpCheck)) }).map(({ port, check }): Port => {
+      const { check: _check, ...rest } = port;
+      return { ...rest, protocol: 'UDP', ...(check ? { check } : {}) };
     }),
-  fc.record({ port: portArbitrary, check: optional(fc.oneof(httpCheck, tcpCheck)) }).map(({ port, check }): Port => {
-    const { check: _check, ...rest } = port;
-    return { ...rest, protocol: 'UDP', ...(check ? { check } : {}) };
-  }),
-);
+  );
+}
+
+const dpvsPortArbitrary: fc.Arbitrary<Port> = fc
+  .record({
+    port: newerPortsOf('dpvs'),
+    establish_timeout: optional(fc.integer({ min: 1, max: 3600 })),
+    proxy: optional(fc.constantFrom('v1' as const, 'v2' as const, 'v1-insecure' as const, 'v2-insecure' as const)),
+  })
+  .map(({ port, proxy, establish_timeout }) => {
+    const fits = proxy !== undefined && !(port.protocol === 'UDP' && proxy.startsWith('v1'));
+    return compact<Port>({ ...port, establish_timeout, proxy_protocol: fits ? proxy : undefined });
+  });
+
+const announceArbitrary = fc.constantFrom('any' as const, 'all' as const, 'degrade' as const, 'none' as const);
+const forwardingArbitrary = fc.constantFrom('fullnat' as const, 'dr' as const, 'tun' as const);
 
 /** A VIP by its number: its address, and WSs of its own, the first of which serves. */
 export function vipArbitrary(number: number, port: fc.Arbitrary<Port> = portArbitrary): fc.Arbitrary<Vip> {
@@ -208,7 +272,8 @@ export function vipArbitrary(number: number, port: fc.Arbitrary<Port> = portArbi
     .record({
       ports: fc.uniqueArray(port, { selector: (p) => portKey(p), minLength: 1, maxLength: 4 }),
       wss: fc.array(fc.record({ attrs: optional(wsArbitrary), pinned: fc.boolean() }), { maxLength: 5 }),
-      announce: optional(fc.constantFrom('any' as const, 'all' as const, 'degrade' as const)),
+      announce: optional(announceArbitrary),
+      forwarding: optional(forwardingArbitrary),
       owner: optional(fc.constantFrom('team A', '运维')),
       quorum: optional(fc.integer({ min: 1, max: 50 })),
       wstype: fc.constantFrom('apps', 'search'),
@@ -287,14 +352,22 @@ function clustersOver(port: fc.Arbitrary<Port>): fc.Arbitrary<Cluster> {
             hello: optional(fc.integer({ min: 1, max: 10 })),
             keyid: optional(fc.integer({ min: 1, max: 255 })),
             key: optional(fc.constantFrom('S3cretKey', 'a+b/c=', '%^*~-@._')),
+            old: optional(fc.constantFrom('OldS3cret', 'z')),
+            stub: optional(fc.boolean()),
+            maxpaths: optional(fc.constantFrom(1, 8, 64)),
             area: optional(fc.constantFrom('0.0.0.0', '0.0.0.7')),
             announce: optional(fc.constantFrom('network' as const, 'redistribute' as const)),
             bfd: optional(fc.boolean()),
           })
-          .map(compact<NonNullable<Cluster['ospf']>>),
+          .map(({ old, ...ospf }) => {
+            const pair = old !== undefined && ospf.key !== undefined;
+            const oldkeyid = pair ? (ospf.keyid === 200 ? 201 : 200) : undefined;
+            return compact<NonNullable<Cluster['ospf']>>({ ...ospf, oldkeyid, oldkey: pair ? old : undefined });
+          }),
       ),
       check: optional(clusterCheck),
-      announce: optional(fc.constantFrom('any' as const, 'all' as const, 'degrade' as const)),
+      announce: optional(announceArbitrary),
+      forwarding: optional(fc.oneof({ weight: 4, arbitrary: fc.constant('fullnat' as const) }, forwardingArbitrary)),
       lbinfos: someOf(5, lbArbitrary),
       vip2ws: someOf(5, (number) => vipArbitrary(number, port)),
     })
@@ -307,14 +380,62 @@ function clustersOver(port: fc.Arbitrary<Port>): fc.Arbitrary<Cluster> {
 /** Valid documents, over everything that fullnat with quagga can express. */
 export const clusterArbitrary: fc.Arbitrary<Cluster> = clustersOver(portArbitrary).map(withoutIdle);
 
+const routingArbitrary = fc.constantFrom<(Routing | undefined)[]>(undefined, 'frr', 'quagga');
+
 /** Valid documents, over everything that ipvs can express, mostly with frr. */
 export const ipvsClusterArbitrary: fc.Arbitrary<Cluster> = fc
-  .tuple(clustersOver(ipvsPortArbitrary), fc.constantFrom<(Routing | undefined)[]>(undefined, 'frr', 'quagga'))
-  .map(([cluster, routing]) => withoutIdle(compact<Cluster>({ ...cluster, dataplane: 'ipvs', routing })));
+  .record({
+    cluster: clustersOver(newerPortsOf('ipvs')),
+    routing: routingArbitrary,
+    synproxy: optional(
+      fc
+        .record({
+          timestamps: optional(fc.boolean()),
+          wscale: optional(fc.integer({ min: 0, max: 14 })),
+          mss: optional(fc.constantFrom(536, 1460, 8960)),
+        })
+        .map(compact<NonNullable<Cluster['synproxy']>>),
+    ),
+  })
+  .map(({ cluster, ...rest }) => withoutIdle(compact<Cluster>({ ...cluster, dataplane: 'ipvs', ...rest })));
 
-/** Without what has no effect and is refused: `degrade` where VIPs are redistributed, BFD with quagga. */
+/** Valid documents, over everything that dpvs can express, mostly with frr. */
+export const dpvsClusterArbitrary: fc.Arbitrary<Cluster> = fc
+  .record({
+    cluster: clustersOver(dpvsPortArbitrary),
+    routing: routingArbitrary,
+    deny: fc.boolean(),
+    allow: fc.boolean(),
+  })
+  .map(({ cluster, routing, deny, allow }) => {
+    const clients = {
+      ...(deny ? { deny: ['203.0.113.250-203.0.114.3', '198.51.100.7'] } : {}),
+      ...(allow ? { allow: ['198.51.100.0-198.51.101.255'] } : {}),
+    };
+    const vip2ws = cluster.vip2ws.map((vip) => ({ ...vip, ...clients }));
+    return withoutIdle(compact<Cluster>({ ...cluster, dataplane: 'dpvs', routing, vip2ws }));
+  });
+
+/** Without what has no effect and is refused: what a way to forward or to announce does not go with, BFD with quagga. */
 function withoutIdle(cluster: Cluster): Cluster {
-  return withoutIdleBfd(withoutIdleDegrade(cluster));
+  return withoutIdleBfd(withoutIdleDegrade(withoutIdleStub(withFittingPorts(cluster))));
+}
+
+/** WSs that get packets as they are have the port of the VIP, and nothing is put before what they get. */
+function withFittingPorts(cluster: Cluster): Cluster {
+  const fitting = ({ proxy_protocol: _proxy, ...port }: Port): Port => ({ ...port, dport: port.sport });
+  const vip2ws = cluster.vip2ws.map((vip) =>
+    forwardingOf(cluster, vip) === 'fullnat' ? vip : { ...vip, ports: vip.ports.map(fitting) },
+  );
+  return { ...cluster, vip2ws };
+}
+
+/** The backbone is no stub, and a stub knows no routes from outside. */
+function withoutIdleStub(cluster: Cluster): Cluster {
+  const { ospf } = cluster;
+  if (!ospf?.stub) return cluster;
+  if (ospf.area === undefined || ospf.area === '0.0.0.0') return { ...cluster, ospf: { ...ospf, stub: false } };
+  return { ...cluster, ospf: { ...ospf, announce: 'network' } };
 }
 
 function withoutIdleBfd(cluster: Cluster): Cluster {
