@@ -39,6 +39,7 @@ rm -rf /etc/systemd/system/*.wants/* /etc/weir
 for unit in /lib/systemd/system/*.wants/*; do ln -sf /dev/null "/etc/systemd/system/${'$'}{unit##*/}"; done
 
 cp /bin/sleep /mnt/keepalived
+cp /bin/sleep /mnt/dpvs
 cat >/etc/systemd/system/keepalived.service <<'UNIT'
 [Service]
 ExecStart=/mnt/keepalived 100000
@@ -49,6 +50,8 @@ install -m 0755 /mnt/shared/weir /etc/weir/bin/weir-1
 ln -s weir-1 /etc/weir/bin/weir
 : >$release/keepalived/vips/10.1.2.3.conf
 echo "addr replace 10.1.9.9/32 dev lo" >$release/host/addresses
+echo "net.ipv4.conf.all.arp_ignore = 1" >$release/host/sysctl.conf
+printf '*raw\n:WEIR-PREROUTING - [0:0]\n-A WEIR-PREROUTING -p ospf -j ACCEPT\nCOMMIT\n' >$release/host/iptables
 cp /mnt/shared/manifest.json $release
 ln -s releases/r1 /etc/weir/current
 ln -s releases/r1 /etc/weir/active
@@ -91,9 +94,35 @@ ip addr add 10.1.2.3/32 dev lo
 systemctl stop keepalived
 until_true away && echo "VIP away after a stop"
 ip addr del 10.1.9.9/32 dev lo
+echo 0 >/proc/sys/net/ipv4/conf/all/arp_ignore
+iptables -t raw -F
+iptables -t raw -X
 systemctl start weir.service && ip -o addr show dev lo | grep -q 10.1.9.9/32 && echo "lip back by the unit"
+echo "arp_ignore $(cat /proc/sys/net/ipv4/conf/all/arp_ignore)"
+iptables -t raw -S | sed -n 's/^-A/chain/p'
+systemctl show -p Before --value weir.service | tr ' ' '\n' | grep -E '^(keepalived|frr|zebra|ospfd)' | sort | sed 's/^/before /'
 /etc/weir/bin/weir boot
 ls /etc/systemd/system/keepalived.service.d | sed 's/^/drop-in /'
+# a machine of DPVS: watched too
+echo "dpvs dpdk1" >/etc/weir/releases/r1/host/announce.conf
+setsid /mnt/dpvs 100000 </dev/null >/dev/null 2>&1 &
+dpvs=$!
+systemctl start keepalived
+ip link add dpdk1.kni type veth peer name wire
+ip addr add 10.1.2.3/32 dev dpdk1.kni
+/etc/weir/bin/weir boot
+watched() { [ "$(systemctl is-active weir-watch)" = active ]; }
+until_true watched && echo "watched, $(systemctl is-enabled weir-watch), $(cat /etc/weir/announce.conf)"
+systemd-analyze verify /etc/systemd/system/weir-watch.service 2>&1 | sed -n 's/^/verify /p'
+sleep 2
+ip -o addr show dev dpdk1.kni | grep -q 10.1.2.3/32 && echo "VIP there while DPVS is"
+kill -9 $dpvs
+gone() { ! ip -o addr show dev dpdk1.kni | grep -q 10.1.2.3/32; }
+until_true gone && echo "VIP away with DPVS"
+rm /etc/weir/releases/r1/host/announce.conf
+/etc/weir/bin/weir boot
+unwatched() { ! watched; }
+until_true unwatched && [ ! -e /etc/systemd/system/weir-watch.service ] && [ ! -e /etc/weir/announce.conf ] && echo "not watched"
 : >/mnt/shared/done
 `;
 
@@ -141,7 +170,18 @@ describe.skipIf(reason !== undefined)(`the agent under systemd${reason ? ` (left
       'VIP away',
       'VIP away after a stop',
       'lip back by the unit',
+      'arp_ignore 1',
+      'chain PREROUTING -j WEIR-PREROUTING',
+      'chain WEIR-PREROUTING -p ospf -j ACCEPT',
+      'before frr.service',
+      'before keepalived.service',
+      'before ospfd.service',
+      'before zebra.service',
       'drop-in weir.conf',
+      'watched, enabled, dpvs dpdk1',
+      'VIP there while DPVS is',
+      'VIP away with DPVS',
+      'not watched',
     ]);
   });
 });

@@ -1,5 +1,6 @@
 /** Activation on an LB whose daemons are played: what the agent does in which step, and what it leaves. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { doctored } from '../src/publish/testing.ts';
 import { openTestHosts } from '../src/remote/test-hosts.ts';
 import type { TestHosts } from '../src/remote/test-hosts.ts';
 import { noHosts, title } from './testing/edge.ts';
@@ -69,6 +70,9 @@ describe.skipIf(noHosts).concurrent(title('activation'), { timeout: 60_000 }, ()
           'net.ipv4.vs.expire_quiescent_template': '1',
           'net.netfilter.nf_conntrack_max': '1048576',
           'net.core.netdev_max_backlog': '1000',
+          'net.netfilter.nf_conntrack_tcp_loose': '1',
+          'net.ipv4.tcp_syncookies': '0',
+          'net.ipv4.tcp_timestamps': '1',
         },
         chains: [
           'nat -A POSTROUTING -j WEIR-POSTROUTING',
@@ -79,11 +83,13 @@ describe.skipIf(noHosts).concurrent(title('activation'), { timeout: 60_000 }, ()
           'nat -A WEIR-LIPS -j SNAT --to-source 10.0.0.104',
           'nat :WEIR-POSTROUTING',
           'nat -A WEIR-POSTROUTING -m ipvs --vdir ORIGINAL --vmethod MASQ -j WEIR-LIPS',
-          'raw -A OUTPUT -j WEIR-RAW',
-          'raw -A PREROUTING -j WEIR-RAW',
-          'raw :WEIR-RAW',
-          'raw -A WEIR-RAW -p ospf -j CT --notrack',
-          'raw -A WEIR-RAW -d 10.1.0.0/16 -i eth0 -m addrtype --dst-type UNICAST -j DROP',
+          'raw -A OUTPUT -j WEIR-OUTPUT',
+          'raw -A PREROUTING -j WEIR-PREROUTING',
+          'raw :WEIR-OUTPUT',
+          'raw -A WEIR-OUTPUT -p ospf -j CT --notrack',
+          'raw :WEIR-PREROUTING',
+          'raw -A WEIR-PREROUTING -p ospf -j CT --notrack',
+          'raw -A WEIR-PREROUTING -d 10.1.0.0/16 -i eth0 -m addrtype --dst-type UNICAST -j DROP',
         ],
         loaded: release.loads,
         services: ['TCP  0A010001:0050', 'TCP  0A010002:0050', 'TCP  0A010003:0050'],
@@ -204,6 +210,62 @@ describe.skipIf(noHosts).concurrent(title('activation'), { timeout: 60_000 }, ()
       '10.0.0.103/32 eth0',
       '10.0.0.104/32 eth0',
     ]);
+  });
+
+  test.for(['dash', 'bash', 'busybox'] as const)(
+    'chains are those that the release declares, whatever an older one had, and back again (%s)',
+    async (shell) => {
+      // before releases had a chain for each of the kernel's, one was for both
+      const older = doctored(lbRelease(), {
+        'host/iptables': (text) =>
+          text.replaceAll(/^:WEIR-OUTPUT.*\n|^-A WEIR-OUTPUT.*\n/gm, '').replaceAll('WEIR-PREROUTING', 'WEIR-RAW'),
+      });
+      const lb = await activated(older, shell);
+      await sh(lb.host, 'iptables -A INPUT -s 10.9.9.9/32 -j DROP; iptables -t raw -A PREROUTING -i wire -j ACCEPT');
+      const before = await lb.see();
+      const raw = before.chains.filter((rule) => rule.startsWith('raw'));
+      expect(raw.slice(0, 4)).toEqual([
+        'raw -A OUTPUT -j WEIR-RAW',
+        'raw -A PREROUTING -j WEIR-RAW',
+        'raw -A PREROUTING -i wire -j ACCEPT',
+        'raw :WEIR-RAW',
+      ]);
+      const newer = await next(lb, { synproxy: 1 });
+      expect(await lb.activate(newer)).toMatchObject({ state: 'activated', message: '' });
+      const { chains } = await lb.see();
+      expect(chains.filter((rule) => rule.includes('WEIR-RAW'))).toEqual([]);
+      expect(chains.filter((rule) => /^raw -A (OUTPUT|PREROUTING)/.test(rule))).toEqual([
+        'raw -A OUTPUT -j WEIR-OUTPUT',
+        'raw -A PREROUTING -i wire -j ACCEPT',
+        'raw -A PREROUTING -j WEIR-PREROUTING',
+      ]);
+      expect(chains.filter((rule) => rule.startsWith('filter -A INPUT'))).toEqual([
+        'filter -A INPUT -j WEIR-INPUT',
+        'filter -A INPUT -s 10.9.9.9/32 -j DROP',
+      ]);
+      expect(chains).toContainEqual(expect.stringMatching(/^filter -A WEIR-SYN -d 10\.1\.0\.1\/32 .*-j SYNPROXY/));
+      expect(await lb.activate(newer)).toMatchObject({ state: 'unchanged' });
+      expect((await lb.see()).chains).toEqual(chains);
+      expect(await lb.weir('undo')).toMatchObject({ code: 0 });
+      // our jumps are behind those of others now
+      expect((await lb.see()).chains.toSorted()).toEqual(before.chains.toSorted());
+    },
+  );
+
+  test('VIPs that are to be announced never are taken off, and neither missed nor waited for', async () => {
+    const lb = await activated(lbRelease());
+    const before = await lb.see();
+    const second = await next(lb, { announce: 'none', vips: 4 });
+    const started = Date.now();
+    const outcome = await lb.activate(second, { waitSeconds: 60 });
+    expect(outcome).toMatchObject({ state: 'activated', message: '' });
+    expect(outcome.warnings).toEqual([expect.stringContaining('rc.local')]);
+    expect(Date.now() - started).toBeLessThan(25_000);
+    const seen = await lb.see();
+    expect(seen.addresses).toEqual(before.addresses.filter((a) => !a.startsWith('10.1.')));
+    expect(seen.services).toHaveLength(4);
+    expect(await lb.weir('undo')).toMatchObject({ code: 0 });
+    expect((await lb.see()).addresses).toEqual(before.addresses);
   });
 
   test('a new VIP whose WSs all fail is waited for, then named, and no reason to go back', async () => {

@@ -52,6 +52,11 @@ export interface LabEdgeOptions {
   readonly lbs?: number;
   readonly wss?: number;
   readonly bfd?: boolean;
+  /** Default network. */
+  readonly announce?: 'network' | 'redistribute';
+  readonly synproxy?: boolean;
+  /** LBs of a second cluster; default none. */
+  readonly second?: number;
   /** `VIP:PORT` each. */
   readonly targets: readonly string[];
   /** New connections per second; default 100. */
@@ -59,7 +64,8 @@ export interface LabEdgeOptions {
 }
 
 export async function openLabEdge(options: LabEdgeOptions): Promise<LabEdge> {
-  const { lbs = 2, wss = 3, bfd = false, targets, rate = 100 } = options;
+  const { lbs = 2, wss = 3, bfd = false, announce = 'network', synproxy = false, second = 0 } = options;
+  const { targets, rate = 100 } = options;
   const folder = await makeLabFolder();
   const env: NodeJS.ProcessEnv = { ...process.env, WEIR_LAB: folder };
 
@@ -84,7 +90,9 @@ export async function openLabEdge(options: LabEdgeOptions): Promise<LabEdge> {
 
   try {
     const started = performance.now();
-    await weir(['lab', 'up', '--lbs', String(lbs), '--wss', String(wss), ...(bfd ? ['--bfd'] : [])]);
+    const counts = ['--lbs', String(lbs), '--wss', String(wss), '--second', String(second)];
+    const flags = [...(bfd ? ['--bfd'] : []), ...(synproxy ? ['--synproxy'] : []), '--announce', announce];
+    await weir(['lab', 'up', ...counts, ...flags]);
     const upMs = performance.now() - started;
     const found = await takeUpLab(folder);
     if (!found) throw new Error('the lab is gone');

@@ -6,10 +6,11 @@ import type { FoundAddresses } from '../../src/domain/edge/addresses.ts';
 import { protocolOf, stateOf, weightOf } from '../../src/domain/edge/model.ts';
 import type { Cluster } from '../../src/domain/edge/model.ts';
 import type { TestHost } from '../../src/remote/test-hosts.ts';
-import { readKeepalived } from '../../src/render/testing/keepalived-reader.ts';
+import type { KeepalivedGrammar } from '../../src/render/keepalived/grammar/dialects.ts';
+import { readKeepalived } from '../../src/render/keepalived/grammar/reader.ts';
 
 export interface LiveConfig {
-  /** What a strict reader of 1.2.2's grammar has to say against it. */
+  /** What a strict reader of its data plane's grammar has to say against it. */
   complaints: string[];
   lips: string[];
   /** `VIP:SPORT/PROTOCOL`, each with its real servers as `ADDRESS:DPORT weight W`; all sorted. */
@@ -24,7 +25,8 @@ export function readLive(host: TestHost): LiveConfig {
       return undefined;
     }
   };
-  const reading = readKeepalived(readFile, '/etc/keepalived/keepalived.conf');
+  const grammar = grammarOf(readFile('/etc/weir/current/manifest.json'));
+  const reading = readKeepalived(readFile, '/etc/keepalived/keepalived.conf', grammar);
   const services = reading.services.map((s): [string, string[]] => [
     `${s.vip}:${s.port}/${s.protocol}`,
     s.realServers.map((r) => `${r.address}:${r.port} weight ${r.weight}`).sort(),
@@ -34,6 +36,12 @@ export function readLive(host: TestHost): LiveConfig {
     lips: [...reading.lips.values()].flat(),
     services: Object.fromEntries(services.sort(byName)),
   };
+}
+
+/** That of the release which is published; fullnat's where there is none. */
+function grammarOf(manifest: string | undefined): KeepalivedGrammar {
+  if (manifest === undefined) return 'fullnat';
+  return (JSON.parse(manifest) as { dataplane: KeepalivedGrammar }).dataplane;
 }
 
 /** What the document of a revision says should be read. */

@@ -12,6 +12,8 @@ import type { TestHost, TestHosts } from '../../src/remote/test-hosts.ts';
 import type { Release } from '../../src/render/cluster.ts';
 import { hurriedFiles, played, programFiles, tablePath } from './lb-daemons.ts';
 import { isThere, lookAtContent, read, sh } from './machine.ts';
+import { dpvsFiles, startDpvs } from './played-dpvs.ts';
+import { iptablesFiles } from './played-iptables.ts';
 
 const livePaths = [
   '/etc/keepalived/keepalived.conf',
@@ -33,8 +35,11 @@ export interface ReleaseParts {
   lips?: string[];
   /** Where the LIPs go; the host has eth0 alone. */
   innerdevice?: string;
-  /** FULLNAT goes with Quagga. */
-  dataplane?: 'ipvs' | 'fullnat';
+  /** FULLNAT goes with Quagga; DPVS has dpdk1 and dpdk0 for the WSs. */
+  dataplane?: 'ipvs' | 'fullnat' | 'dpvs';
+  /** Of every VIP. */
+  announce?: 'any' | 'degrade' | 'none';
+  synproxy?: 0 | 1;
 }
 
 /** A release of the host's LB, 10.0.0.1 on eth0: VIPs from 10.1.0.1 on, a port each. */
@@ -48,15 +53,24 @@ export function lbRelease(parts: ReleaseParts = {}): Release {
     innerdevice = 'eth0',
     weight = 100,
     dataplane = 'ipvs',
+    announce = 'any',
+    synproxy = 0,
   } = parts;
+  const dpdk = dataplane === 'dpvs';
   const { lbinfos, vip2ws } = clusterWith(vips);
   return releaseOf(
     clusterWith(vips, {
       dataplane,
+      announce,
+      ...(dpdk ? { device: 'dpdk1' } : {}),
       check: { path },
       ospf: { cost, bfd },
-      vip2ws: vip2ws.map((vip) => ({ ...vip, wsattrs: Object.fromEntries(vip.wss.map((ws) => [ws, { weight }])) })),
-      lbinfos: lbinfos.slice(0, 1).map((lb) => ({ ...lb, lips, innerdevice })),
+      vip2ws: vip2ws.map((vip) => ({
+        ...vip,
+        ports: vip.ports.map((port) => ({ ...port, synproxy })),
+        wsattrs: Object.fromEntries(vip.wss.map((ws) => [ws, { weight }])),
+      })),
+      lbinfos: lbinfos.slice(0, 1).map((lb) => ({ ...lb, lips, innerdevice: dpdk ? 'dpdk0' : innerdevice })),
     }),
   );
 }
@@ -76,6 +90,10 @@ export interface SeenLb {
   sysctls: Record<string, string>;
   /** `TABLE RULE`, sorted within a table's chains only. */
   chains: string[];
+  /** What DPVS has, as `ADDRESS/LENGTH DEVICE`, sorted. */
+  dpdk: string[];
+  /** Text of announce.conf. */
+  plane: string;
   /** Mark of what the checker process has loaded; `foreign`, or `none` where there is no keepalived. */
   loaded: string;
   /** The table's services as `PROTOCOL HEX:PORT`, and whether FRR runs what the live file says. */
@@ -116,6 +134,8 @@ export interface PlayedLb {
   /** Everything ends and what is not on a disk is gone; then the machine's start, with the agent's part of it. */
   reboot(): Promise<{ code: number | null; output: string }>;
   startKeepalived(): Promise<void>;
+  /** Makes it a machine of DPVS, or starts that anew. */
+  startDpvs(): Promise<void>;
   /** From now on the machine's clock and its limits of time go ten times as fast; not with busybox. */
   hurry(): void;
 }
@@ -131,6 +151,9 @@ const sysctlKeys = [
   'net.ipv4.vs.expire_quiescent_template',
   'net.netfilter.nf_conntrack_max',
   'net.core.netdev_max_backlog',
+  'net.netfilter.nf_conntrack_tcp_loose',
+  'net.ipv4.tcp_syncookies',
+  'net.ipv4.tcp_timestamps',
 ] as const;
 
 /** frr-reload.py is only looked for, and ospfd finds nothing wrong; sshd starts every command in a shell that knows the table's place. */
@@ -165,11 +188,15 @@ for key in ip_forward conf/all/rp_filter conf/all/arp_ignore conf/all/arp_announ
 done
 echo 262144 >/proc/sys/net/netfilter/nf_conntrack_max
 echo 1000 >/proc/sys/net/core/netdev_max_backlog
+echo 1 >/proc/sys/net/netfilter/nf_conntrack_tcp_loose
+echo 0 >/proc/sys/net/ipv4/tcp_syncookies
+echo 1 >/proc/sys/net/ipv4/tcp_timestamps
 ip link del weir-high 2>/dev/null
 ip -o -4 addr show | while read -r _ device _ address _; do
   case $device-$address in lo-127.0.0.1/8|eth0-10.0.0.1/24) ;; *) ip addr del "$address" dev "$device" ;; esac
 done
-rm -rf /run/weir /run/keepalived.pid /run/checkers.pid /run/played/chains
+ip link del dpdk1.kni 2>/dev/null
+rm -rf /run/weir /run/keepalived.pid /run/checkers.pid /run/played/chains /run/played/chains.legacy /run/played/dpdk
 for file in chains frr.ills frr.running keepalived.ills iptables.ills; do [ -e "/run/played/$file" ] || : >"/run/played/$file"; done
 printf "IP Virtual Server version 1.2.1 (size=4096)\n" >/run/played/ip_vs
 `;
@@ -185,6 +212,8 @@ for key; do
   echo "sysctl $key $(cat "/proc/sys/$path")"
 done
 sed 's/^/chain /' /run/played/chains
+[ ! -e /run/played/dpdk ] || sed 's/^/dpdk /' /run/played/dpdk
+[ ! -e /etc/weir/announce.conf ] || sed 's/^/plane /' /etc/weir/announce.conf
 sed -n 's/^\([TU][CD]P *[0-9A-F:]*\) .*/service \1/p' /run/played/ip_vs
 cmp -s /etc/frr/frr.conf /run/played/frr.running && echo "routing same"
 read -r pid 2>/dev/null </run/keepalived.pid || pid=none
@@ -202,7 +231,7 @@ export async function playLb(hosts: TestHosts, name: string, shell: Shell = 'das
   const write = (path: string, text: string, mode = 0o644) => {
     writeFileSync(join(host.root, path), text, { mode });
   };
-  for (const [path, text] of Object.entries(programFiles)) write(path, text, 0o755);
+  for (const [path, text] of Object.entries({ ...programFiles, ...iptablesFiles })) write(path, text, 0o755);
   await sh(host, powerOn);
 
   const program = join(hosts.directory, `into-${name}`);
@@ -264,6 +293,11 @@ export async function playLb(hosts: TestHosts, name: string, shell: Shell = 'das
     },
     async startKeepalived() {
       await sh(host, '/etc/init.d/keepalived start >/dev/null 2>&1');
+    },
+    async startDpvs() {
+      for (const [path, text] of Object.entries(dpvsFiles)) write(path, text, 0o755);
+      lb.tell('version', 'Keepalived v2.0.19 (07/21,2019)\n');
+      await sh(host, startDpvs);
     },
     hurry() {
       for (const [path, text] of Object.entries(hurriedFiles)) write(path, text, 0o755);
@@ -335,6 +369,8 @@ function seenOf(output: string, live: SeenLb['live']): SeenLb {
       .sort(),
     sysctls: Object.fromEntries(all('sysctl').map((l) => l.split(' ') as [string, string])),
     chains: all('chain').sort(byChain),
+    dpdk: all('dpdk').sort(),
+    plane: all('plane').join('\n'),
     loaded: loaded === 'keepalived' ? 'foreign' : loaded.replace(/^weir-/, ''),
     services: all('service'),
     routing: lines.includes('routing same') ? 'as the live file' : 'other',
@@ -344,7 +380,7 @@ function seenOf(output: string, live: SeenLb['live']): SeenLb {
   };
 }
 
-const hostAddresses: ReadonlySet<string> = new Set(['127.0.0.1/8 lo', '10.0.0.1/24 eth0']);
+const hostAddresses: ReadonlySet<string> = new Set(['127.0.0.1/8 lo', '10.0.0.1/24 eth0', '10.0.9.1/24 dpdk1.kni']);
 
 /** By table and chain; the order within a chain matters and stays. */
 function byChain(a: string, b: string): number {

@@ -6,6 +6,7 @@ import { WeirError } from '../domain/errors.ts';
 import { publishToLb } from '../publish/publish-lb.ts';
 import type { Remote } from '../remote/port.ts';
 import type { Release } from '../render/cluster.ts';
+import { readAhead, validateRelease } from '../render/validate.ts';
 import type { ClusterState } from '../store/present.ts';
 import type { State } from '../store/state.ts';
 import { createLbJobs, waiting } from './lb-jobs.ts';
@@ -79,6 +80,7 @@ export function createPublications(options: PublicationOptions): Publications {
       if (lipsOf(cluster.lips, hostname).length === 0) throw new Error(`no LIPs of ${hostname}`);
     }
     const byLb = new Map(action === 'publish' ? releases.of(cluster).map((r) => [r.lb, r]) : []);
+    await expectValid(lbs.flatMap((lb) => byLb.get(lb.hostname) ?? []));
     return {
       job: {
         cluster: cluster.name,
@@ -126,6 +128,21 @@ export function createPublications(options: PublicationOptions): Publications {
   }
 
   return { ...jobs, start: (request) => jobs.start(request.cluster, () => begin(request)) };
+}
+
+/** Nothing is sent of releases of which one would not do what it means; a file that LBs share is named once. */
+async function expectValid(releases: readonly Release[]): Promise<void> {
+  for (const release of releases) {
+    for (const _step of readAhead(release)) await new Promise((resolve) => setImmediate(resolve));
+  }
+  const problems = new Map(releases.flatMap(validateRelease).map((problem) => [problem.message, problem]));
+  const [first] = problems.values();
+  if (!first) return;
+  const more = problems.size > 1 ? ` (and ${problems.size - 1} more)` : '';
+  throw new WeirError('internal', `Weir rendered a configuration that it must not publish: ${first.message}${more}`, {
+    hint: first.hint,
+    problems: [...problems.values()],
+  });
 }
 
 function stale(cluster: ClusterState, wanted: number): WeirError {

@@ -2,7 +2,7 @@
 import { addressNumber, contains, parseNet } from '../domain/address.ts';
 import { idOf } from './comparison.ts';
 import type { Comparison } from './comparison.ts';
-import { jumps, parseChains, wantedAddresses } from './host.ts';
+import { jumpsTo, parseChains, wantedAddresses } from './host.ts';
 import { placeOf } from './ipvs.ts';
 import type { Count, ExpectedServer, LbLayers, VirtualServer } from './model.ts';
 import { isFull } from './routing.ts';
@@ -15,7 +15,7 @@ export function compareKernel(it: Comparison): LbLayers['kernel'] {
   const settings = active ?? (loaded.release === current ? current : undefined);
   const lips = compareSettings(it, settings);
   const expected = expectedOf(it);
-  const vips = compareVips(it, expected);
+  const vips = compareVips(it, { loaded: expected, device: dpvsDevice(it, settings) });
   compareOspf(it, settings);
   const table = compareTable(it, expected);
   return {
@@ -70,7 +70,8 @@ function compareFirewall({ seen, found }: Comparison, folder: string): void {
   const text = seen.texts.get(`${folder}/host/iptables`);
   if (text === undefined) return;
   const chains = seen.chains ?? new Map<string, readonly string[]>();
-  for (const [key, rules] of parseChains([text.split('\n')])) {
+  const wanted = parseChains([text.split('\n')]);
+  for (const [key, rules] of wanted) {
     const is = chains.get(key);
     if (is === undefined || (is.length === 0 && rules.length > 0)) {
       found.add(missing(key), key, `chain ${key} is ${is ? 'empty' : 'missing'}`);
@@ -82,7 +83,11 @@ function compareFirewall({ seen, found }: Comparison, folder: string): void {
       );
     }
   }
-  for (const [key, chain] of jumps) {
+  for (const key of chains.keys()) {
+    if (key.includes(' WEIR-') && !wanted.has(key))
+      found.add('firewall_differs', key, `chain ${key} is of no use to the release, and not removed`);
+  }
+  for (const [key, chain] of jumpsTo(wanted.keys())) {
     const rules = chains.get(key) ?? [];
     if (!rules.some((rule) => rule.endsWith(`-j ${chain}`))) found.add(missing(key), key, `no rule leads to ${chain}`);
   }
@@ -101,24 +106,45 @@ function compareOspf({ seen, found }: Comparison, settings: string | undefined):
 
 // VIPs ---------------------------------------------------------------------------------------
 
-const places = ['lo', 'weir-high'];
+const HIGH = 'weir-high';
 
-function compareVips(it: Comparison, loaded: Expected | undefined): LbLayers['kernel']['vips'] {
+/** Where a VIP is announced, if it is one of ours. */
+function isPlace(device: string): boolean {
+  return device === 'lo' || device === HIGH || device.endsWith('.kni');
+}
+
+/** The device by which a release has its VIPs in DPVS; undefined: it is not of dpvs. */
+function dpvsDevice({ seen }: Comparison, folder: string | undefined): string | undefined {
+  return /^dpvs (\S+)/.exec(seen.texts.get(`${folder}/host/announce.conf`) ?? '')?.[1];
+}
+
+interface Announcing {
+  loaded: Expected | undefined;
+  device: string | undefined;
+}
+
+function compareVips(it: Comparison, { loaded, device }: Announcing): LbLayers['kernel']['vips'] {
   const { seen, found, wanted } = it;
   const announced = new Map<string, NonNullable<ExpectedServer['announce']>>();
   for (const { vip, announce } of loaded?.servers ?? []) if (announce) announced.set(vip, announce);
-  if (seen.table) {
-    const services = byVip(seen.table);
-    for (const [vip, announce] of announced) compareVip(it, { vip, announce, services: services.get(vip) ?? [] });
+  // without a table, nothing of DPVS serves them
+  if (seen.table || device !== undefined) {
+    const services = byVip(seen.table ?? []);
+    for (const [vip, announce] of announced)
+      compareVip(it, { vip, announce, services: services.get(vip) ?? [], device });
   }
   const nets = wanted.vipnets.flatMap((net) => parseNet(net) ?? []);
-  const count = { expected: announced.size, present: 0, high: 0 };
+  const count = {
+    expected: [...announced.values()].filter(({ policy }) => policy !== 'none').length,
+    present: 0,
+    high: 0,
+  };
   for (const [key, devices] of seen.addresses) {
     const [vip = '', length] = key.split('/');
-    const on = devices.filter((device) => places.includes(device));
+    const on = devices.filter(isPlace);
     const ours = announced.has(vip) || nets.some((net) => contains(net, addressNumber(vip)));
     if (length !== '32' || on.length === 0 || !ours) continue;
-    if (on.includes('lo')) count.present += 1;
+    if (on.some((device) => device !== HIGH)) count.present += 1;
     else count.high += 1;
     if (announced.has(vip)) continue;
     const where = `it is on ${on.join(', ')}`;
@@ -143,19 +169,37 @@ interface VipComparison {
   vip: string;
   announce: NonNullable<ExpectedServer['announce']>;
   services: readonly VirtualServer[];
+  /** Of DPVS. */
+  device: string | undefined;
 }
 
-function compareVip({ seen, found, drained }: Comparison, { vip, announce, services }: VipComparison): void {
-  const wanted = drained ? '' : placeOf(announce, services);
-  const devices = seen.addresses.get(`${vip}/32`) ?? [];
-  const is = places.find((device) => devices.includes(device)) ?? '';
-  if (is === wanted) return;
-  if (is === '') found.add('vip_not_announced', vip, `its ports are served, and it is not on ${wanted}`);
+function compareVip(it: Comparison, { vip, announce, services, device }: VipComparison): void {
+  const { seen, found, drained } = it;
+  const home = device === undefined ? 'lo' : `${device}.kni`;
+  const wanted = drained ? '' : placeOf(announce, services, home);
+  const devices = (seen.addresses.get(`${vip}/32`) ?? []).filter(isPlace);
+  const is = [home, HIGH].find((place) => devices.includes(place)) ?? devices[0] ?? '';
+  if (is === wanted) {
+    if (is !== '') compareDpdk(it, { vip, device, is });
+  } else if (is === '') found.add('vip_not_announced', vip, `its ports are served, and it is not on ${wanted}`);
   else if (drained) found.add('vip_announced_while_drained', vip, `the LB is drained, and it is on ${is}`);
+  else if (announce.policy === 'none')
+    found.add('vip_extra', vip, `it is on ${is}, and the loaded release announces it never`);
+  else if (device !== undefined && !seen.table)
+    found.add('vip_announced_without_servers', vip, `it is on ${is}, and DPVS does not answer`);
   else if (wanted === '')
     found.add('vip_announced_without_servers', vip, `it is on ${is}, and its ports are not served`);
-  else if (wanted === 'lo') found.add('vip_not_announced', vip, `all its ports are served, and it is on ${is} only`);
-  else found.add('vip_announced_without_servers', vip, 'some of its ports are not served, and it is on lo at low cost');
+  else if (wanted === home)
+    found.add('vip_not_announced', vip, `all its ports are served, and it is on ${is} only, not on ${home}`);
+  else
+    found.add('vip_announced_without_servers', vip, `some of its ports are not served, and it is on ${is} at low cost`);
+}
+
+/** What the kernel announces, DPVS must have: it drops packets to an address that is none of its own. */
+function compareDpdk({ seen, found }: Comparison, at: { vip: string; device: string | undefined; is: string }): void {
+  const { vip, device, is } = at;
+  if (device === undefined || !seen.dpdk || seen.dpdk.get(`${vip}/32`)?.includes(device)) return;
+  found.add('vip_announced_without_servers', vip, `it is on ${is}, and DPVS does not have it on ${device}`);
 }
 
 // services -----------------------------------------------------------------------------------
@@ -164,11 +208,12 @@ type Table = Pick<LbLayers['kernel'], 'services' | 'servers' | 'connections'>;
 
 function compareTable(it: Comparison, expected: Expected | undefined): Table {
   const { seen, found } = it;
+  const ofDpvs = expected && seen.manifests.get(expected.folder)?.dataplane === 'dpvs';
+  const noTable = ofDpvs ? 'DPVS does not answer ipvsadm' : 'this kernel has no IPVS table';
   const present = new Map((seen.table ?? []).map((service) => [service.key, service]));
   const count = countOf(present.values());
   if (!expected) return count;
-  if (!seen.table && expected.servers.length > 0)
-    found.add('service_missing', 'ip_vs', 'this kernel has no IPVS table');
+  if (!seen.table && expected.servers.length > 0) found.add('service_missing', 'ip_vs', noTable);
   for (const service of expected.servers) {
     count.services.expected += 1;
     count.servers.expected += service.servers.length;
@@ -176,7 +221,11 @@ function compareTable(it: Comparison, expected: Expected | undefined): Table {
     present.delete(service.key);
     if (is) compareService(it, service, is);
     else if (seen.table)
-      found.add('service_missing', service.key, 'keepalived loaded it, and the kernel does not have it');
+      found.add(
+        'service_missing',
+        service.key,
+        `keepalived loaded it, and ${ofDpvs ? 'DPVS' : 'the kernel'} does not have it`,
+      );
   }
   for (const key of present.keys())
     found.add('service_extra', key, 'the kernel has it, and the loaded release does not');

@@ -161,6 +161,32 @@ describe('an active LB that is otherwise', () => {
     return `${loads} ${parts.pid ?? parent?.pid} ${parts.start ?? parent?.start} record`;
   }
 
+  /** 10.1.0.1 by another policy. */
+  function announcing(policy: string) {
+    return ({ expected }: Observation): Partial<Observation> => ({
+      expected: expected && {
+        ...expected,
+        servers: expected.servers.map((server) =>
+          server.vip === '10.1.0.1' ? { ...server, announce: { policy, quorum: 1 } } : server,
+        ),
+      },
+    });
+  }
+
+  /** The same LB with DPVS, by dpdk1: VIPs on both sides, no LIP on an interface, no chains. */
+  function onDpvs(seen: Observation): Partial<Observation> {
+    const vips = ['10.1.0.1/32', '10.1.0.2/32'];
+    const texts = put(put(seen.texts, `${first}/host/iptables`, undefined), `${first}/host/addresses`, undefined);
+    return {
+      ...fullnat(recordOf(seen))(seen),
+      manifests: new Map([...seen.manifests].map(([folder, head]) => [folder, { ...head, dataplane: 'dpvs' }])),
+      texts: put(texts, `${first}/host/announce.conf`, 'dpvs dpdk1\n'),
+      chains: undefined,
+      addresses: new Map(vips.map((vip) => [vip, ['dpdk1.kni']])),
+      dpdk: new Map(vips.map((vip) => [vip, ['dpdk1']])),
+    };
+  }
+
   const drop = (key: string) => withService(key, () => undefined);
   const empty = (key: string) => withService(key, (service) => ({ ...service, servers: [] }));
   const conf = '/etc/keepalived/keepalived.conf';
@@ -421,6 +447,61 @@ describe('an active LB that is otherwise', () => {
       ],
     },
     {
+      name: 'with a chain of ours that the release does not declare',
+      seen: ({ chains }) => ({ chains: put(chains ?? new Map(), 'filter WEIR-SYN', ['-j DROP']) }),
+      deviations: ['firewall_differs filter WEIR-SYN'],
+    },
+    {
+      name: 'whose release has chains for each of the kernel’s, and a jump is missing',
+      seen: ({ chains, texts }) => ({
+        texts: put(
+          texts,
+          `${first}/host/iptables`,
+          `${texts.get(`${first}/host/iptables`)}*filter\n:WEIR-INPUT - [0:0]\nCOMMIT\n`,
+        ),
+        chains: put(chains ?? new Map(), 'filter WEIR-INPUT', []),
+      }),
+      deviations: ['firewall_differs filter INPUT'],
+    },
+    {
+      name: 'with a VIP that is to be announced never and is so',
+      seen: (seen) => announcing('none')(seen),
+      deviations: ['vip_extra 10.1.0.1'],
+    },
+    {
+      name: 'with a VIP that is announced never, and is not',
+      seen: (seen) => ({ ...announcing('none')(seen), ...withVip('10.1.0.1')(seen) }),
+    },
+    // dpvs
+    { name: 'of dpvs as it should be', seen: (seen) => onDpvs(seen) },
+    {
+      name: 'of dpvs whose DPVS has a VIP not, or on another device',
+      seen: (seen) => ({ ...onDpvs(seen), dpdk: new Map([['10.1.0.1/32', ['dpdk0']]]) }),
+      deviations: announced(),
+    },
+    {
+      name: 'of dpvs whose dpip does not answer, which tells nothing',
+      seen: (seen) => ({ ...onDpvs(seen), dpdk: undefined }),
+    },
+    {
+      name: 'of dpvs with VIPs where another data plane has them',
+      seen: (seen) => ({ ...onDpvs(seen), addresses: seen.addresses }),
+      deviations: ['vip_not_announced 10.1.0.1', 'vip_not_announced 10.1.0.2'],
+    },
+    {
+      name: 'of dpvs whose DPVS does not answer, and which announces all the same',
+      seen: (seen) => ({ ...onDpvs(seen), table: undefined, dpdk: undefined }),
+      deviations: ['service_missing ip_vs', ...announced()],
+    },
+    {
+      name: 'of dpvs without a VIP',
+      seen: (seen) => {
+        const there = onDpvs(seen);
+        return { ...there, addresses: put(there.addresses ?? new Map(), '10.1.0.1/32', undefined) };
+      },
+      deviations: ['vip_not_announced 10.1.0.1'],
+    },
+    {
       name: 'with a LIP less in source NAT',
       seen: ({ chains }) => ({ chains: put(chains ?? new Map(), 'nat WEIR-LIPS', ['-j SNAT --to-source 10.0.0.100']) }),
       deviations: ['firewall_differs nat WEIR-LIPS'],
@@ -448,6 +529,20 @@ test('findings name the cluster, the LB and what they are about in their hints',
   expect(hintOf('reloaded_by_hand')).toContain('weir activate c --lb lb1.room1');
   expect(hintOf('vip_extra')).toContain('10.1.7.7/32');
   expect(deviations.items.filter((f) => /[{}]/.test(f.hint))).toEqual([]);
+});
+
+test('an LB of dpvs counts its VIPs by the interface of DPVS, and expects none that is announced never', () => {
+  const seen = recorded('active');
+  const texts = new Map(seen.texts).set(`${first}/host/announce.conf`, 'dpvs dpdk1\n');
+  const servers = seen.expected?.servers.map((server) =>
+    server.vip === '10.1.0.2' ? { ...server, announce: { policy: 'none', quorum: 1 } } : server,
+  );
+  const addresses = new Map([['10.1.0.1/32', ['dpdk1.kni']]]);
+  const { kernel } = compared(
+    { ...seen, texts, addresses, ...(servers ? { expected: { folder: first, servers } } : {}) },
+    wanting(first),
+  );
+  expect(kernel.vips).toEqual({ expected: 1, present: 1, high: 0 });
 });
 
 test('only the first findings are listed, all are counted, and those of files stand before those of the kernel', () => {

@@ -122,7 +122,7 @@ export const findingKinds = {
   vip_announced_without_servers: {
     layer: 'kernel',
     severity: 'deviation',
-    hint: 'traffic of this VIP is lost here: ip addr del {object}/32 dev lo on the LB, then look at keepalived',
+    hint: 'traffic of this VIP is lost here: ip addr del {object}/32 dev INTERFACE on the LB, then look at keepalived, or DPVS',
   },
   vip_announced_while_drained: {
     layer: 'kernel',

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { parseAddresses, parseChains, wantedAddresses } from './host.ts';
+import { jumpsTo, parseAddresses, parseChains, parseDpdk, wantedAddresses } from './host.ts';
 
 test('addresses are read with every interface that has them', () => {
   const lines = String.raw`1: lo    inet 127.0.0.1/8 scope host lo\       valid_lft forever preferred_lft forever
@@ -49,4 +49,32 @@ COMMIT`;
     'nat WEIR-POSTROUTING': [],
     'nat POSTROUTING': ['-j WEIR-POSTROUTING'],
   });
+});
+
+test('the jumps of a release are those to chains that are named like one of the kernel’s', () => {
+  expect(
+    jumpsTo(['nat WEIR-LIPS', 'nat WEIR-POSTROUTING', 'raw WEIR-RAW', 'filter WEIR-INPUT', 'filter WEIR-RAW']),
+  ).toEqual([
+    ['nat POSTROUTING', 'WEIR-POSTROUTING'],
+    ['raw PREROUTING', 'WEIR-RAW'],
+    ['raw OUTPUT', 'WEIR-RAW'],
+    ['filter INPUT', 'WEIR-INPUT'],
+  ]);
+});
+
+test('addresses of DPVS are read with every device that has them', () => {
+  const lines = `inet 10.50.0.1/32 scope global dpdk1${' '}
+    valid_lft forever preferred_lft forever
+inet 10.50.0.1/32 scope global dpdk0${' '}
+    valid_lft forever preferred_lft forever
+inet 10.60.0.1/32 scope global dpdk0 broadcast 10.60.0.255
+    valid_lft forever preferred_lft forever sa_used 0 sa_free 1032176 sa_miss 0
+inet6 2001:db8::1/64 scope global dpdk0${' '}
+    valid_lft forever preferred_lft forever`;
+  expect(Object.fromEntries(parseDpdk(lines.split('\n')) ?? [])).toEqual({
+    '10.50.0.1/32': ['dpdk1', 'dpdk0'],
+    '10.60.0.1/32': ['dpdk0'],
+  });
+  expect(parseDpdk(['absent'])).toBeUndefined();
+  expect(parseDpdk(undefined)).toBeUndefined();
 });

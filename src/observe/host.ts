@@ -13,6 +13,20 @@ export function parseAddresses(lines: readonly string[]): Map<string, string[]> 
   return addresses;
 }
 
+/**
+ * Lines of DPVS's `dpip addr show`: `inet 10.0.0.1/32 scope global dpdk1 ...`, and a second one for each address. Devices by
+ * address; undefined where it was not asked, or did not answer.
+ */
+export function parseDpdk(lines: readonly string[] | undefined): Map<string, string[]> | undefined {
+  if (lines === undefined || lines.includes('absent')) return undefined;
+  const addresses = new Map<string, string[]>();
+  for (const line of lines) {
+    const [, address = '', device = ''] = /^inet ([\d.]+\/\d+) scope \S+ (\S+)/.exec(line) ?? [];
+    if (address !== '') addresses.set(address, [...(addresses.get(address) ?? []), device]);
+  }
+  return addresses;
+}
+
 /** Addresses that a release's host/addresses puts on interfaces: lines `addr replace ADDRESS/32 dev DEVICE`. */
 export function wantedAddresses(text: string): { address: string; device: string }[] {
   return [...text.matchAll(/^addr replace (\S+) dev (\S+)$/gm)].map((m) => ({
@@ -50,9 +64,15 @@ function ruleText(rule: string): string {
   return rule.trim().replaceAll(/\s+/g, ' ');
 }
 
-/** Jumps that the agent adds: `TABLE CHAIN` to the chain of ours that must be reached from it. */
-export const jumps: readonly [string, string][] = [
-  ['nat POSTROUTING', 'WEIR-POSTROUTING'],
-  ['raw PREROUTING', 'WEIR-RAW'],
-  ['raw OUTPUT', 'WEIR-RAW'],
-];
+/**
+ * Jumps that the agent makes for a release's chains, by `TABLE CHAIN`: from the kernel's chain NAME to WEIR-NAME. Releases
+ * had WEIR-RAW once, for two of them.
+ */
+export function jumpsTo(chains: Iterable<string>): [from: string, chain: string][] {
+  return [...chains].flatMap((key): [string, string][] => {
+    const [table = '', chain = ''] = key.split(' ');
+    const builtin = /^WEIR-(PREROUTING|INPUT|FORWARD|OUTPUT|POSTROUTING)$/.exec(chain)?.[1];
+    if (builtin !== undefined) return [[`${table} ${builtin}`, chain]];
+    return key === 'raw WEIR-RAW' ? ['raw PREROUTING', 'raw OUTPUT'].map((from) => [from, chain]) : [];
+  });
+}

@@ -119,6 +119,7 @@ describe('the place of a VIP', () => {
   }
 
   const cases: [announce: { policy: string; quorum: number }, weights: number[], place: string][] = [
+    [{ policy: 'none', quorum: 1 }, [1, 1], ''],
     [{ policy: 'any', quorum: 1 }, [1, 0], 'lo'],
     [{ policy: 'any', quorum: 1 }, [0, 0], ''],
     [{ policy: 'any', quorum: 10 }, [5, 9], ''],
@@ -131,8 +132,18 @@ describe('the place of a VIP', () => {
     [{ policy: 'degrade', quorum: 1 }, [0, 0], ''],
   ];
   test.each(cases)('by %j and ports of weight %j is "%s"', (announce, weights, place) => {
-    expect(placeOf(announce, ports(...weights))).toBe(place);
+    expect(placeOf(announce, ports(...weights), 'lo')).toBe(place);
+    expect(placeOf(announce, ports(...weights), 'dpdk1.kni')).toBe(place === 'lo' ? 'dpdk1.kni' : place);
   });
+});
+
+test('a VIP that is announced never is read from its release', () => {
+  const lines = [
+    'virtual_server 10.1.0.1 80',
+    'protocol TCP',
+    'quorum_up "/etc/weir/bin/announce-ab91 10.1.0.1 none 1"',
+  ];
+  expect(parseExpected(lines)[0]?.announce).toEqual({ policy: 'none', quorum: 1 });
 });
 
 describe('connections of a WS', () => {

@@ -115,15 +115,22 @@ function statement(service: ExpectedServer, line: string): void {
 
 /** `quorum_up "/etc/weir/bin/announce-DIGEST VIP POLICY QUORUM"` */
 function announceOf(line: string): ExpectedServer['announce'] {
-  const found = /announce\S* \S+ (any|all|degrade) (\d+)/.exec(line);
+  const found = /announce\S* \S+ (any|all|degrade|none) (\d+)/.exec(line);
   return found ? { policy: found[1] ?? '', quorum: Number(found[2]) } : undefined;
 }
 
-/** Interface where the announce script puts a VIP, by the table as it is; empty: nowhere. */
-export function placeOf(announce: { policy: string; quorum: number }, services: readonly VirtualServer[]): string {
+/**
+ * Interface where the announce script puts a VIP, by the table as it is; empty: nowhere. `home`: where VIPs are announced at
+ * their usual cost, lo or with dpvs DEVICE.kni.
+ */
+export function placeOf(
+  announce: { policy: string; quorum: number },
+  services: readonly VirtualServer[],
+  home: string,
+): string {
   const served = services.filter((service) => weightOf(service.servers) >= announce.quorum).length;
-  if (served === 0) return '';
-  if (announce.policy === 'any' || served === services.length) return 'lo';
+  if (served === 0 || announce.policy === 'none') return '';
+  if (announce.policy === 'any' || served === services.length) return home;
   return announce.policy === 'degrade' ? 'weir-high' : '';
 }
 

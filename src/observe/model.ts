@@ -95,7 +95,9 @@ export interface Observation {
   sysctls: ReadonlyMap<string, string>;
   /** Interfaces by IPv4 address with its prefix length, `10.50.0.1/32`. */
   addresses: ReadonlyMap<string, readonly string[]>;
-  /** undefined: the kernel has no IPVS. */
+  /** Devices of DPVS by IPv4 address with its prefix length; undefined: nothing of DPVS, or it does not answer. */
+  dpdk: ReadonlyMap<string, readonly string[]> | undefined;
+  /** undefined: the kernel has no IPVS, or DPVS does not answer. */
   table: readonly VirtualServer[] | undefined;
   /** Our chains and jumps into them: `TABLE CHAIN` to rules; undefined where nobody looked. */
   chains: ReadonlyMap<string, readonly string[]> | undefined;

@@ -1,8 +1,9 @@
 /**
  * The one constant command that observing runs on an LB. It reads and prints; it writes nothing, signals nothing,
  * loads no kernel module, and works on a machine that Weir never touched.
- * POSIX sh (dash, bash 4.1, busybox ash), no systemd; needs coreutils 8.4, awk, find, grep; uses ip, vtysh, ipvsadm
- * and iptables-save where they are.
+ * POSIX sh (dash, bash 4.1, busybox ash), no systemd; needs coreutils 8.4, awk, find, grep; uses ip, vtysh, ipvsadm,
+ * iptables-save and dpip where they are. Where the activated release announces by DPVS, the table is that of DPVS, in the
+ * form of /proc/net/ip_vs all the same.
  *
  * A request on its standard input, `weir 1 status` or `weir 1 connections PAIR...` with pairs VIP=WS of addresses.
  * It answers sections: a line `@@weir NAME [ARGUMENT]`, then the section's lines; `@@weir end` is the last.
@@ -30,6 +31,37 @@ folder_of() {
   if cd -P "$1" 2>/dev/null; then folder=${'$'}{PWD##*/}; cd /; fi
 }
 
+# what VIPs are announced by: an activation of dpvs leaves this file
+first_line $etc/announce.conf
+case $line in "dpvs "*) plane=dpvs ;; *) plane=kernel ;; esac
+
+# Whether the ipvsadm of this machine is DPVS's: that of the kernel knows no LIPs, and loads ip_vs whatever it is asked for,
+# so that it is read. A script may call any.
+dpvs_ipvsadm() {
+  program=$(command -v ipvsadm 2>/dev/null) || return 1
+  first_line "$program" 2>/dev/null
+  case $line in "#!"*) return 0 ;; esac
+  grep -q laddr "$program" 2>/dev/null
+}
+
+# the table of services as /proc/net/ip_vs has it; what is none of TCP, UDP and SCTP ends the service before it
+show_table() {
+  if [ "$plane" = kernel ]; then
+    [ -r "$table" ] && cat "$table"
+    return
+  fi
+  dpvs_ipvsadm && words=$(limited 10 ipvsadm -Ln 2>/dev/null) || return 1
+  say "$words" | awk "
+    function hex(at, part) {
+      if (at !~ /^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+:[0-9]+\$/) return at
+      split(at, part, /[.:]/)
+      return sprintf(\"%02X%02X%02X%02X:%04X\", part[1], part[2], part[3], part[4], part[5])
+    }
+    \$1 == \"->\" { \$2 = hex(\$2); print \"  \" \$0; next }
+    \$1 == \"TCP\" || \$1 == \"UDP\" || \$1 == \"SCTP\" { \$2 = hex(\$2); print; next }
+    { print \"FWM 0\" }"
+}
+
 say
 IFS=" " read -r word version action pairs || word=
 if [ "$word $version" != "weir 1" ]; then section refused; exit 2; fi
@@ -37,15 +69,15 @@ cd /
 
 if [ "$action" = connections ]; then
   section connections
-  if [ -r "$table" ]; then say "table yes"; else say "table no"; fi
+  if shown=$(show_table); then say "table yes"; there=yes; else say "table no"; there=no; fi
   # rows VIP:PORT WS:PORT WEIGHT ACTIVE INACTIVE
-  [ ! -r "$table" ] || awk -v pairs="$pairs" "
+  [ $there = no ] || say "$shown" | awk -v pairs="$pairs" "
     function hex(address, part) { split(address, part, \".\"); return sprintf(\"%02X%02X%02X%02X\", part[1], part[2], part[3], part[4]) }
     BEGIN { count = split(pairs, each, \" \"); for (i = 1; i <= count; i++) { split(each[i], pair, \"=\"); wanted[hex(pair[1]) \" \" hex(pair[2])] = 1 } }
     \$1 == \"TCP\" || \$1 == \"UDP\" || \$1 == \"SCTP\" || \$1 == \"FWM\" { service = \$2; split(toupper(service), at, \":\"); next }
-    \$1 == \"->\" { split(toupper(\$2), to, \":\"); if ((at[1] \" \" to[1]) in wanted) print service, \$2, \$4, \$5, \$6 }" "$table"
+    \$1 == \"->\" { split(toupper(\$2), to, \":\"); if ((at[1] \" \" to[1]) in wanted) print service, \$2, \$4, \$5, \$6 }"
   # rows VIP:PORT WS:PORT PERSISTENT
-  if [ -r "$table" ] && command -v ipvsadm >/dev/null 2>&1; then
+  if [ $there = yes ] && command -v ipvsadm >/dev/null 2>&1; then
     section persistent
     { limited 30 ipvsadm -Ln --persistent-conn 2>&1 && say "complete"; } | awk -v pairs="$pairs" "
       BEGIN { count = split(pairs, each, \" \"); for (i = 1; i <= count; i++) wanted[each[i]] = 1 }
@@ -161,7 +193,7 @@ fi
 # host settings and routing as the releases have them: that which is published, and that which was activated
 set --
 for id in $current $active; do
-  for name in host/addresses host/sysctl.conf host/iptables routing/frr.conf routing/zebra.conf routing/ospfd.conf; do
+  for name in host/addresses host/announce.conf host/sysctl.conf host/iptables routing/frr.conf routing/zebra.conf routing/ospfd.conf; do
     if [ -r "$etc/releases/$id/$name" ]; then set -- "$@" "$etc/releases/$id/$name"; fi
   done
   [ "$active" != "$current" ] || break
@@ -188,7 +220,11 @@ fi
 section addresses
 ip -o -4 addr show 2>/dev/null
 section ipvs
-if [ -r "$table" ]; then cat "$table"; else say "absent"; fi
+show_table || say "absent"
+if [ $plane = dpvs ]; then
+  section dpdk
+  limited 10 dpip addr show 2>/dev/null || say "absent"
+fi
 
 # without -t: only tables that exist are shown, and none is made; where legacy tables are, nft is asked last
 case "$*" in

@@ -1,5 +1,5 @@
 /** The script's answer as an observation. Imports the parsers of each section. */
-import { parseAddresses, parseChains } from './host.ts';
+import { parseAddresses, parseChains, parseDpdk } from './host.ts';
 import { parseExpected, parseTable } from './ipvs.ts';
 import type { ManifestHead, Observation, Process } from './model.ts';
 import { parseNeighbours } from './routing.ts';
@@ -46,6 +46,7 @@ export function readObservation(sections: readonly Section[]): Observation {
     texts: textsOf(sections),
     sysctls: new Map(linesOf('sysctl').flatMap(assignment)),
     addresses: parseAddresses(linesOf('addresses')),
+    dpdk: parseDpdk(byName.get('dpdk')?.lines),
     table: table[0] === 'absent' || table.length === 0 ? undefined : parseTable(table),
     chains: iptables.length === 0 ? undefined : parseChains(iptables.map((section) => section.lines)),
     routing: routingOf(byName),

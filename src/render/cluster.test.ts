@@ -8,7 +8,9 @@ import type { Cluster } from '../domain/edge/model.ts';
 import { applyCalls, readCall } from '../domain/edge/operations.ts';
 import {
   clusterArbitrary,
+  dpvsClusterArbitrary,
   fullCluster,
+  fullDpvsCluster,
   fullIpvsCluster,
   ipvsClusterArbitrary,
   lbArbitrary,
@@ -21,6 +23,7 @@ import { renderCluster } from './cluster.ts';
 import type { Release, RenderInput } from './cluster.ts';
 import { agentHelper } from './host/agent.ts';
 import { announceHelper } from './host/announce.ts';
+import { ospfKeysOf } from './routing/ospf.ts';
 import { announceOf, planOf, readRelease, rendered, servicesOf, textsOf, tryRender } from './testing/releases.ts';
 
 function seedCluster(): Cluster {
@@ -29,7 +32,7 @@ function seedCluster(): Cluster {
   return read.value[0];
 }
 
-const anyCluster = fc.oneof(clusterArbitrary, ipvsClusterArbitrary);
+const anyCluster = fc.oneof(clusterArbitrary, ipvsClusterArbitrary, dpvsClusterArbitrary);
 
 function firstOf(releases: readonly Release[]): Release {
   if (!releases[0]) throw new Error('there is no release');
@@ -67,9 +70,9 @@ describe('what keepalived reads of a release', () => {
             servicesOf(cluster, addresses, lips),
           );
           expect(release.services).toBe(reading.services.length);
-          const fullnat = release.dataplane === 'fullnat';
-          expect(reading.lips).toEqual(new Map(fullnat ? [['laddr_g1', lips]] : []));
-          expect(reading.processName).toBe(fullnat ? undefined : `weir-${release.loads}`);
+          const mainline = release.dataplane === 'ipvs';
+          expect(reading.lips).toEqual(new Map(mainline ? [] : [['laddr_g1', lips]]));
+          expect(reading.processName).toBe(mainline ? `weir-${release.loads}` : undefined);
           expect(reading.routerId).toBe(`LVS_${release.lb}`);
         }
       }),
@@ -153,9 +156,13 @@ describe('a release', () => {
     expect(modesOf(fullnat)).toEqual({ ...common, 'routing/ospfd.conf': '0640', 'routing/zebra.conf': '0640' });
     expect(holding(fullnat)).toEqual(['routing/ospfd.conf']);
     const ipvs = firstOf(rendered(fullIpvsCluster()));
-    const netfilter = { 'host/iptables': '0644', 'host/modules': '0644' };
-    expect(modesOf(ipvs)).toEqual({ ...common, ...netfilter, 'routing/frr.conf': '0640' });
+    const own = { 'host/iptables': '0644', 'host/modules': '0644', 'keepalived/vips/60.28.208.2.conf': '0644' };
+    expect(modesOf(ipvs)).toEqual({ ...common, ...own, 'routing/frr.conf': '0640' });
     expect(holding(ipvs)).toEqual(['routing/frr.conf']);
+    const dpvs = firstOf(rendered(fullDpvsCluster()));
+    const { 'host/addresses': _addresses, ...others } = common;
+    const ofDpvs = { 'host/modules': '0644', 'host/announce.conf': '0644', 'routing/frr.conf': '0640' };
+    expect(modesOf(dpvs)).toEqual({ ...others, ...ofDpvs });
   });
 
   test('has an ID that differs exactly where its files do', () => {
@@ -177,7 +184,7 @@ describe('a release', () => {
           cluster,
           lips: planOf(cluster),
           addresses: resolved(cluster),
-          ospfKey: cluster.ospf?.key,
+          ospfKeys: ospfKeysOf(cluster),
         };
         const first = renderCluster(input);
         if (!first.ok) throw new Error('it does not render');
@@ -290,13 +297,14 @@ describe('rendering', () => {
 
   test('refuses an LB without LIPs, and an OSPF key that is not at hand, instead of leaving them out', () => {
     const cluster = fullCluster();
-    const result = renderCluster({ cluster, lips: emptyLipPlan, addresses: resolved(cluster), ospfKey: undefined });
+    const result = renderCluster({ cluster, lips: emptyLipPlan, addresses: resolved(cluster), ospfKeys: undefined });
     expect(!result.ok && result.problems.map((p) => `${p.path} ${p.code}`)).toEqual([
       'lbinfos[0].lips no_lips',
       'lbinfos[1].lips no_lips',
       'ospf.key no_ospf_key',
+      'ospf.oldkey no_ospf_key',
     ]);
-    expect(JSON.stringify(result)).not.toContain('S3cretKey');
+    expect(JSON.stringify(result)).not.toContain('S3cret');
   });
 
   test('a VIP without WSs gives no service, and no complaint', () => {
@@ -309,7 +317,7 @@ describe('rendering', () => {
 
 describe('rendering from the cache', () => {
   /** What happens to an edge: operations, names found anew, a key set anew. */
-  type Step = { call: object } | { resolve: number } | { key: string };
+  type Step = { call: object } | { resolve: number } | { key: string; old: string };
 
   const step: fc.Arbitrary<Step> = fc.oneof(
     fc
@@ -346,7 +354,7 @@ describe('rendering from the cache', () => {
       )
       .map((set) => ({ call: { op: 'cluster.set', set } })),
     fc.nat({ max: 3 }).map((resolve) => ({ resolve })),
-    fc.constantFrom('k1', 'k2').map((key) => ({ key })),
+    fc.record({ key: fc.constantFrom('k1', 'k2'), old: fc.constantFrom('k3', 'k4') }),
   );
 
   test('equals rendering anew, after any sequence of changes', () => {
@@ -367,7 +375,7 @@ describe('rendering from the cache', () => {
   });
 
   function after(input: RenderInput, one: Step): RenderInput {
-    if ('key' in one) return { ...input, ospfKey: one.key };
+    if ('key' in one) return { ...input, ospfKeys: { key: one.key, oldKey: one.old } };
     if (!('call' in one)) return input;
     const call = readCall(one.call);
     if (!call.ok) throw new Error(JSON.stringify(call.problems));
@@ -393,7 +401,7 @@ describe('rendering from the cache', () => {
     const addresses = resolved(before);
     const lips = planOf(before);
     const files = (cluster: Cluster) => {
-      const result = renderCluster({ cluster, lips, addresses, ospfKey: 'k' });
+      const result = renderCluster({ cluster, lips, addresses, ospfKeys: ospfKeysOf(before) });
       return result.ok ? result.releases.map((r) => r.files()) : [];
     };
     const [lb1, lb2] = files(before);
@@ -412,7 +420,7 @@ describe('rendering from the cache', () => {
 
   test('asks for the modules of the schedulers that are in use now', () => {
     const cluster = fullIpvsCluster();
-    const input = { lips: planOf(cluster), addresses: resolved(cluster), ospfKey: 'k' };
+    const input = { lips: planOf(cluster), addresses: resolved(cluster), ospfKeys: ospfKeysOf(cluster) };
     const modules = (changed: Cluster) => {
       const result = renderCluster({ ...input, cluster: changed });
       return (
@@ -424,9 +432,9 @@ describe('rendering from the cache', () => {
     };
     const [vip] = cluster.vip2ws as [Cluster['vip2ws'][number]];
     const ports = vip.ports.map((port) => ({ ...port, scheduler: 'sh' as const }));
-    expect(modules(cluster)).toEqual(['ip_vs_wlc', 'ip_vs_wrr']);
+    expect(modules(cluster)).toEqual(['ip_vs_mh', 'ip_vs_wlc', 'ip_vs_wrr']);
     expect(modules({ ...cluster, vip2ws: [{ ...vip, ports }] })).toEqual(['ip_vs_sh']);
-    expect(modules(cluster)).toEqual(['ip_vs_wlc', 'ip_vs_wrr']);
+    expect(modules(cluster)).toEqual(['ip_vs_mh', 'ip_vs_wlc', 'ip_vs_wrr']);
   });
 
   test('of addresses that were found apart from each other does not mix them up', () => {

@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import type { Addresses } from '../domain/edge/addresses.ts';
 import { lipsOf } from '../domain/edge/lips.ts';
 import type { LipPlan } from '../domain/edge/lips.ts';
-import { dataplaneOf, routingOf } from '../domain/edge/model.ts';
+import { dataplaneOf, innerDeviceOf, routingOf } from '../domain/edge/model.ts';
 import type { Cluster, Dataplane, Lb, Routing } from '../domain/edge/model.ts';
 import { error } from '../domain/problem.ts';
 import type { Problem } from '../domain/problem.ts';
@@ -16,14 +16,15 @@ import { digestFiles, renderFile } from './files.ts';
 import type { RenderedFile } from './files.ts';
 import { agentFile, agentHelper } from './host/agent.ts';
 import { announceFile, announceHelper } from './host/announce.ts';
-import { fullnatHostFiles, ipvsHostFiles } from './host/host.ts';
+import { dpvsHostFiles, fullnatHostFiles, ipvsHostFiles } from './host/host.ts';
 import type { HostInput } from './host/host.ts';
+import { dpvs } from './keepalived/dpvs.ts';
 import { fullnat } from './keepalived/fullnat.ts';
 import { ipvs } from './keepalived/ipvs.ts';
 import { entryFile, loadsOf, mainFile, vipFile } from './keepalived/keepalived.ts';
 import type { KeepalivedDialect, MainFile } from './keepalived/keepalived.ts';
 import { frrFiles } from './routing/frr.ts';
-import type { RoutingInput } from './routing/ospf.ts';
+import type { OspfKeys, RoutingInput } from './routing/ospf.ts';
 import { quaggaFiles } from './routing/quagga.ts';
 
 interface DataplaneRenderer {
@@ -31,9 +32,9 @@ interface DataplaneRenderer {
   host: (input: HostInput) => RenderedFile[];
 }
 
-/** dpvs is refused in every document. */
-const dataplanes: Readonly<Record<Exclude<Dataplane, 'dpvs'>, DataplaneRenderer>> = {
+const dataplanes: Readonly<Record<Dataplane, DataplaneRenderer>> = {
   fullnat: { keepalived: fullnat, host: fullnatHostFiles },
+  dpvs: { keepalived: dpvs, host: dpvsHostFiles },
   ipvs: { keepalived: ipvs, host: ipvsHostFiles },
 };
 
@@ -42,18 +43,12 @@ const routings: Readonly<Record<Routing, (input: RoutingInput) => RenderedFile[]
   frr: frrFiles,
 };
 
-function dataplaneRenderer(cluster: Cluster): DataplaneRenderer {
-  const dataplane = dataplaneOf(cluster);
-  if (dataplane === 'dpvs') throw new Error(`cluster ${cluster.name} has a data plane that no document may have`);
-  return dataplanes[dataplane];
-}
-
 export interface RenderInput {
   cluster: Cluster;
   lips: LipPlan;
   addresses: Addresses;
-  /** The OSPF MD5 key in the clear, where the document refers to one. */
-  ospfKey?: string | undefined;
+  /** The OSPF MD5 keys in the clear, where the document refers to them. */
+  ospfKeys?: OspfKeys | undefined;
 }
 
 /** Everything of one LB. */
@@ -85,7 +80,7 @@ export function renderCluster(input: RenderInput): Rendered {
 }
 
 /** What would be left out in silence: connections without LIPs, OSPF without the authentication that was asked for. */
-function missingParts({ cluster, lips, ospfKey }: RenderInput): Problem[] {
+function missingParts({ cluster, lips, ospfKeys }: RenderInput): Problem[] {
   const problems = cluster.lbinfos.flatMap((lb, i) =>
     lipsOf(lips, lb.hostname).length > 0
       ? []
@@ -95,17 +90,21 @@ function missingParts({ cluster, lips, ospfKey }: RenderInput): Problem[] {
           hint: 'plan LIPs first, or set lips on the LB',
         }),
   );
-  if (cluster.ospf?.key !== undefined && ospfKey === undefined) {
-    problems.push(
-      error('ospf.key', {
-        code: 'no_ospf_key',
-        message: 'the OSPF key that the document asks for is not at hand',
-        hint: 'set ospf.key again',
-      }),
-    );
-  }
+  const { key, oldkey } = cluster.ospf ?? {};
+  if (key !== undefined && ospfKeys?.key === undefined) problems.push(missingKey('key'));
+  if (oldkey !== undefined && ospfKeys?.oldKey === undefined) problems.push(missingKey('oldkey'));
   return problems;
 }
+
+function missingKey(field: 'key' | 'oldkey'): Problem {
+  return error(`ospf.${field}`, {
+    code: 'no_ospf_key',
+    message: `the OSPF ${field} that the document asks for is not at hand`,
+    hint: `set ospf.${field} again`,
+  });
+}
+
+const noKeys: OspfKeys = { key: undefined, oldKey: undefined };
 
 /** What all LBs of a cluster share. */
 interface SharedFiles {
@@ -116,17 +115,21 @@ interface SharedFiles {
   services: number;
   /** Asked for by any port, sorted, as one text. */
   schedulers: string;
+  /** Ports whose SYNs the LBs answer, as one text: `VIP PORT,PORT` a line. */
+  synproxies: string;
   digest: string;
   problems: Problem[];
 }
 
 function renderVips(cluster: Cluster, addresses: Addresses): SharedFiles {
-  const { keepalived: dialect } = dataplaneRenderer(cluster);
-  const context = { dialect, check: cluster.check, announce: cluster.announce };
+  const { keepalived: dialect } = dataplanes[dataplaneOf(cluster)];
+  const { check, announce, forwarding } = cluster;
+  const context = { dialect, check, announce, forwarding };
   const problems: Problem[] = [];
   const files: RenderedFile[] = [];
   const vips: string[] = [];
   const schedulers = new Set<string>();
+  const synproxies: string[] = [];
   let services = 0;
   cluster.vip2ws.forEach((vip, i) => {
     const rendered = vipFile(vip, context, addresses);
@@ -135,13 +138,23 @@ function renderVips(cluster: Cluster, addresses: Addresses): SharedFiles {
     vips.push(vip.vip);
     services += rendered.services;
     for (const scheduler of rendered.schedulers) schedulers.add(scheduler);
+    if (rendered.synproxies.length > 0) synproxies.push(`${vip.vip} ${rendered.synproxies.join(',')}`);
   });
   const names = vips.join('\n');
   const digest = createHash('sha256')
     .update(files.map((file) => file.sha256).join(''))
     .update(names)
     .digest('hex');
-  return { files, vips, names, services, schedulers: [...schedulers].sort().join(' '), digest, problems };
+  return {
+    files,
+    vips,
+    names,
+    services,
+    schedulers: [...schedulers].sort().join(' '),
+    synproxies: synproxies.join('\n'),
+    digest,
+    problems,
+  };
 }
 
 interface LbFiles {
@@ -178,27 +191,31 @@ function renderLb(input: RenderInput, lb: Lb, shared: SharedFiles): Release {
 function lbFiles(input: RenderInput, lb: Lb, shared: SharedFiles): LbFiles {
   const { cluster } = input;
   const lips = lipsOf(input.lips, lb.hostname);
+  const keys = input.ospfKeys ?? noKeys;
   const from = [
     lips,
     shared.names,
     shared.schedulers,
+    shared.synproxies,
+    cluster.synproxy,
     cluster.type,
     cluster.device,
     cluster.vipnets,
     cluster.ospf,
     cluster.dataplane,
     cluster.routing,
-    input.ospfKey,
+    keys.key,
+    keys.oldKey,
   ];
   const known = lbCache.get(lb);
   if (known && known.from.every((value, i) => value === from[i])) return known;
-  const { keepalived: dialect, host } = dataplaneRenderer(cluster);
-  const main = mainFile(dialect, { lb, lips, vips: shared.vips });
+  const { keepalived: dialect, host } = dataplanes[dataplaneOf(cluster)];
+  const main = mainFile(dialect, { lb, lips, innerDevice: innerDeviceOf(cluster, lb), vips: shared.vips });
   const schedulers = shared.schedulers.split(' ').filter((scheduler) => scheduler !== '');
   const files = [
     entryFile,
-    ...routings[routingOf(cluster)]({ cluster, lb, lips, key: input.ospfKey }),
-    ...host({ cluster, lb, lips, schedulers }),
+    ...routings[routingOf(cluster)]({ cluster, lb, lips, keys }),
+    ...host({ cluster, lb, lips, schedulers, synproxies: shared.synproxies.split('\n').filter(Boolean) }),
     announceFile,
     agentFile,
   ];

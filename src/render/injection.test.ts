@@ -13,6 +13,7 @@ import { fullCluster, fullIpvsCluster, resolved } from '../domain/testing/cluste
 import { pathOf, placesOf, withKey, withValue } from '../domain/testing/walk.ts';
 import type { Place } from '../domain/testing/walk.ts';
 import { renderCluster } from './cluster.ts';
+import { ospfKeysOf } from './routing/ospf.ts';
 import { readRelease } from './testing/releases.ts';
 
 /** Files of all LBs by path, but for the manifest, which is JSON. Undefined: the document is refused. */
@@ -22,7 +23,12 @@ function filesOf(document: unknown): Map<string, string> | undefined {
   const cluster = parsed.value;
   const plan = planLips({ cluster, plan: emptyLipPlan, isTaken: () => false, now: '' });
   if (errorsOf([...checkCluster(cluster), ...plan.problems]).length > 0) return undefined;
-  const result = renderCluster({ cluster, lips: plan.plan, addresses: resolved(cluster), ospfKey: cluster.ospf?.key });
+  const result = renderCluster({
+    cluster,
+    lips: plan.plan,
+    addresses: resolved(cluster),
+    ospfKeys: ospfKeysOf(cluster),
+  });
   if (!result.ok) throw new Error(`an accepted document does not render: ${JSON.stringify(result.problems)}`);
   for (const release of result.releases) {
     JSON.parse(release.manifest().text());

@@ -1,163 +1,27 @@
-// oxlint-disable-next-line no-restricted-imports -- runs the script with real shells
-import { spawnSync } from 'node:child_process';
-// oxlint-disable-next-line no-restricted-imports -- runs the script with real shells
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-// oxlint-disable-next-line no-restricted-imports -- runs the script with real shells
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { announceFile, announceHelper } from './announce.ts';
+import { openMachine, shellsHere } from './announce-machine.ts';
+import type { Machine, Service } from './announce-machine.ts';
 
 const VIP = '60.28.208.1';
 const OTHER = '60.28.208.11';
 
-/** Keeps the addresses of each interface in a file of its name, and complains where the real one does. */
-const fakeIp = String.raw`#!/bin/sh
-cd "$FAKE_IP" || exit 1
-say() { echo "$*" >> log; }
-one() {
-  case "$*" in
-    "-o addr show")
-      for dev in *; do
-        case $dev in log|refuse) continue ;; esac
-        while read -r a; do echo "1: $dev    inet $a scope global $dev\       valid_lft forever preferred_lft forever"; done < "$dev"
-      done ;;
-    "link show dev "*) [ -e "$4" ] || return 1 ;;
-    "link add "*" type dummy") [ ! -e "$3" ] || return 2; say "$@"; : > "$3" ;;
-    "link set "*" up") [ -e "$3" ] || return 1; say "$@" ;;
-    "addr add "*" dev "*)
-      [ -e "$5" ] || return 1
-      if grep -qxF -- "$3" "$5"; then echo "RTNETLINK answers: File exists" >&2; return 2; fi
-      [ ! -e refuse ] || return 2
-      say "$@"; echo "$3" >> "$5" ;;
-    "addr del "*" dev "*)
-      grep -qxF -- "$3" "$5" || { echo "RTNETLINK answers: Cannot assign requested address" >&2; return 2; }
-      say "$@"; grep -vxF -- "$3" "$5" > rest; cat rest > "$5"; rm rest ;;
-    *) echo "fake ip: $*" >&2; return 99 ;;
-  esac
-}
-case "$*" in
-  "-force -batch -") rc=0; while read -r line; do one $line || rc=1; done; exit $rc ;;
-  *) one "$@" ;;
-esac
-`;
-
-let root: string;
-const script = () => join(root, 'announce');
-
-beforeAll(() => {
-  root = mkdtempSync(join(tmpdir(), 'weir-announce-'));
-  mkdirSync(join(root, 'bin'));
-  writeFileSync(join(root, 'bin/ip'), fakeIp);
-  writeFileSync(script(), announceFile.text());
-  for (const path of ['bin/ip', 'announce']) chmodSync(join(root, path), 0o755);
-});
-afterAll(() => rmSync(root, { recursive: true }));
-
-/** A service as /proc/net/ip_vs shows it: port, and the weights of its WSs. */
-interface Service {
-  vip?: string;
-  port: number;
-  weights: readonly number[];
-}
-
-function hex(address: string): string {
-  return address
-    .split('.')
-    .map((part) => Number(part).toString(16).toUpperCase().padStart(2, '0'))
-    .join('');
-}
-
-function tableOf(services: readonly Service[]): string {
-  const lines = services.flatMap(({ vip = VIP, port, weights }) => [
-    `TCP  ${hex(vip)}:${port.toString(16).toUpperCase().padStart(4, '0')} wrr persistent 50 FFFFFFFF`,
-    ...weights.map((weight, i) => `  -> 0A0014${(i + 11).toString(16)}:0050      FullNat ${weight}      7          99`),
-  ]);
-  const head = [
-    'IP Virtual Server version 1.2.1 (size=4194304)',
-    'Prot LocalAddress:Port Scheduler Flags',
-    '  -> RemoteAddress:Port Forward Weight ActiveConn InActConn',
-  ];
-  return `${[...head, ...lines].join('\n')}\n`;
-}
-
-function set(services: readonly Service[] | undefined): void {
-  const path = join(root, 'ip_vs');
-  if (services) writeFileSync(path, tableOf(services));
-  else rmSync(path, { force: true });
-}
-
-function drain(on: boolean): void {
-  if (on) writeFileSync(join(root, 'etc/drain'), '');
-  else rmSync(join(root, 'etc/drain'), { force: true });
-}
-
-/** Where the VIP is, by interface. */
-function places(vip = VIP): string[] {
-  const folder = join(root, 'net');
-  return readdirSync(folder)
-    .filter((dev) => dev !== 'log' && readFileSync(join(folder, dev), 'utf8').split('\n').includes(`${vip}/32`))
-    .sort();
-}
-
-/** What was changed since it was last asked. */
-function changes(): string[] {
-  const path = join(root, 'net/log');
-  if (!existsSync(path)) return [];
-  const lines = readFileSync(path, 'utf8').trim().split('\n');
-  rmSync(path);
-  return lines;
-}
-
-const shells: Record<string, readonly string[]> = {
-  dash: ['dash'],
-  'bash --posix': ['bash', '--posix'],
-  'busybox sh': ['busybox', 'sh'],
-};
-
-const present = Object.entries(shells).filter(([, [program = '']]) => !spawnSync(program, ['true']).error);
-const missing = Object.keys(shells).filter((name) => !present.some(([there]) => there === name));
-if (missing.length > 0) console.warn(`left out: the announce script with ${missing.join(', ')} (not installed here)`);
-
-describe.each(present)('the announce script with %s', (_name, shell) => {
-  beforeEach(() => {
-    for (const folder of ['etc', 'run', 'net']) {
-      rmSync(join(root, folder), { recursive: true, force: true });
-      if (folder !== 'run') mkdirSync(join(root, folder));
-    }
-    writeFileSync(join(root, 'net/lo'), '127.0.0.1/8\n');
-    set([]);
+describe.each(shellsHere('the announce script'))('the announce script with %s', (_name, shell) => {
+  let machine: Machine;
+  beforeAll(() => {
+    machine = openMachine(shell);
   });
+  afterAll(() => machine.close());
+  beforeEach(() => machine.reset('kernel'));
 
-  function run(...args: readonly (string | number)[]) {
-    return runWith('', ...args);
-  }
-
-  function runWith(input: string, ...args: readonly (string | number)[]) {
-    const [program = '', ...before] = shell;
-    const { status, stderr } = spawnSync(program, [...before, script(), ...args.map(String)], {
-      encoding: 'utf8',
-      input,
-      env: {
-        PATH: `${join(root, 'bin')}:${process.env['PATH']}`,
-        FAKE_IP: join(root, 'net'),
-        WEIR_ETC: join(root, 'etc'),
-        WEIR_RUN: join(root, 'run'),
-        WEIR_IPVS: join(root, 'ip_vs'),
-      },
-    });
-    return { status, stderr };
-  }
+  const run = (...args: readonly (string | number)[]) => machine.run(args.map(String));
+  const places = (vip = VIP) => machine.places(vip);
+  const dpdk = (vip = VIP) => machine.places(vip, 'dpdk');
+  const changes = () => machine.changes();
+  const drain = (on: boolean) => machine.drain(on);
+  const set = (services: readonly Ports[] | undefined) =>
+    machine.set(services?.map((service) => ({ vip: VIP, ...service })));
 
   /** Runs it without a fault, and tells where the VIP is then. */
   function announce(policy: string, quorum = 1): string[] {
@@ -165,15 +29,15 @@ describe.each(present)('the announce script with %s', (_name, shell) => {
     return places();
   }
 
-  const none: Service[] = [
+  const none: Ports[] = [
     { port: 80, weights: [] },
     { port: 443, weights: [] },
   ];
-  const one: Service[] = [
+  const one: Ports[] = [
     { port: 80, weights: [100] },
     { port: 443, weights: [] },
   ];
-  const both: Service[] = [
+  const both: Ports[] = [
     { port: 80, weights: [100] },
     { port: 443, weights: [100] },
   ];
@@ -233,12 +97,13 @@ describe.each(present)('the announce script with %s', (_name, shell) => {
   });
 
   test('leaves the addresses of others alone', () => {
-    writeFileSync(join(root, 'net/lo'), `127.0.0.1/8\n${OTHER}/32\n160.28.208.1/32\n`);
+    const others = ['127.0.0.1/8', `${OTHER}/32`, '160.28.208.1/32'];
+    machine.write('kernel', 'lo', others);
     set(both);
     announce('any');
     set(none);
     announce('any');
-    expect(readFileSync(join(root, 'net/lo'), 'utf8')).toBe(`127.0.0.1/8\n${OTHER}/32\n160.28.208.1/32\n`);
+    expect(machine.addresses('kernel', 'lo')).toEqual(others);
   });
 
   test('keeps every VIP off while the LB drains, and puts it back afterwards', () => {
@@ -268,21 +133,21 @@ describe.each(present)('the announce script with %s', (_name, shell) => {
     set(one);
     announce('degrade');
     expect(changes()).toEqual([
-      'link add weir-high type dummy',
-      'link set weir-high up',
-      `addr add ${VIP}/32 dev weir-high`,
-      `addr del ${VIP}/32 dev lo`,
+      'link add weir-high',
+      'link up weir-high',
+      `kernel add ${VIP}/32 weir-high`,
+      `kernel del ${VIP}/32 lo`,
     ]);
     set(both);
     announce('degrade');
-    expect(changes()).toEqual([`addr add ${VIP}/32 dev lo`, `addr del ${VIP}/32 dev weir-high`]);
+    expect(changes()).toEqual([`kernel add ${VIP}/32 lo`, `kernel del ${VIP}/32 weir-high`]);
   });
 
   test('keeps the old place and fails if the new one cannot be had', () => {
     set(both);
     announce('degrade');
     set(one);
-    writeFileSync(join(root, 'net/refuse'), '');
+    machine.ill('refuse-kernel');
     expect(run(VIP, 'degrade', 1).status).toBe(1);
     expect(places()).toEqual(['lo']);
   });
@@ -304,12 +169,12 @@ describe.each(present)('the announce script with %s', (_name, shell) => {
 
   test('settles many VIPs in one go, each by its own policy, and leaves the rest when one line is wrong', () => {
     set([...one, { vip: OTHER, port: 80, weights: [100] }]);
-    writeFileSync(join(root, 'net/lo'), `127.0.0.1/8\n60.28.208.5/32\n`);
+    machine.write('kernel', 'lo', ['127.0.0.1/8', '60.28.208.5/32']);
     const input = `${VIP} degrade 1\n${OTHER} all 1\n60.28.208.5 any 1\n`;
-    expect(runWith(input, '-')).toEqual({ status: 0, stderr: '' });
+    expect(machine.run(['-'], input)).toEqual({ status: 0, stderr: '' });
     expect([places(), places(OTHER), places('60.28.208.5')]).toEqual([['weir-high'], ['lo'], []]);
     changes();
-    expect(runWith(`${input}60.28.208.6 some 1\n`, '-')).toEqual({
+    expect(machine.run(['-'], `${input}60.28.208.6 some 1\n`)).toEqual({
       status: 2,
       stderr: 'announce: unknown policy some\n',
     });
@@ -318,7 +183,7 @@ describe.each(present)('the announce script with %s', (_name, shell) => {
 
   test('ends where the table says, whatever happened before, and in whatever order', () => {
     const weights = fc.array(fc.constantFrom(0, 1, 50, 100), { maxLength: 2 });
-    const services = fc.tuple(weights, weights).map(([a, b]): Service[] => [
+    const services = fc.tuple(weights, weights).map(([a, b]): Ports[] => [
       { port: 80, weights: a },
       { port: 443, weights: b },
     ]);
@@ -342,21 +207,203 @@ describe.each(present)('the announce script with %s', (_name, shell) => {
     );
   });
 
-  test('may be called many times at once', () => {
+  test('may be called many times at once', async () => {
     set(both);
-    const calls = `for i in 1 2 3 4 5 6 7 8; do "$@" ${VIP} any 1 & done; wait`;
-    const environment = {
-      PATH: `${join(root, 'bin')}:${process.env['PATH']}`,
-      FAKE_IP: join(root, 'net'),
-      WEIR_ETC: join(root, 'etc'),
-      WEIR_RUN: join(root, 'run'),
-      WEIR_IPVS: join(root, 'ip_vs'),
-    };
-    const { stderr } = spawnSync('sh', ['-c', calls, 'sh', ...shell, script()], { encoding: 'utf8', env: environment });
-    expect(stderr).toBe('');
-    expect([places(), changes()]).toEqual([['lo'], [`addr add ${VIP}/32 dev lo`]]);
+    const call = { vip: VIP, policy: 'any', quorum: 1 };
+    machine.ill('slowly');
+    const ran = await machine.together([call], [call], [call], [call]);
+    expect(ran).toEqual(ran.map(() => ({ status: 0, stderr: '' })));
+    expect([places(), changes()]).toEqual([['lo'], [`kernel add ${VIP}/32 lo`]]);
+  });
+
+  test('brings an interface of high cost up that a call which was killed left down', () => {
+    set(one);
+    expect(machine.killed([{ vip: VIP, policy: 'degrade', quorum: 1 }], 1, 'after')).toBe(true);
+    expect([machine.isUp(), changes()]).toEqual([false, ['link add weir-high']]);
+    expect(announce('degrade')).toEqual(['weir-high']);
+    expect(machine.isUp()).toBe(true);
+  });
+
+  test('never announces a VIP of policy none, wherever it is, and leaves its services alone', () => {
+    set(both);
+    announce('any');
+    machine.write('kernel', 'weir-high', [`${VIP}/32`]);
+    machine.write('kernel', 'dpdk1.kni', [`${VIP}/32`]);
+    expect(announce('none')).toEqual([]);
+    changes();
+    expect(announce('none', 0)).toEqual([]);
+    expect(changes()).toEqual([]);
+    expect(announce('any')).toEqual(['lo']);
+  });
+
+  test('goes by what announce.conf says, and does nothing where that cannot be', () => {
+    set(both);
+    for (const text of ['ipvs\n', 'fullnat\n', 'ipvs']) {
+      machine.conf(text);
+      expect(announce('any')).toEqual(['lo']);
+    }
+    set(none);
+    for (const text of ['', 'dpvs\n', 'dpdk dpdk1\n', '\ndpvs dpdk1\n']) {
+      machine.conf(text);
+      expect(run(VIP, 'any', 1), text).toMatchObject({
+        status: 1,
+        stderr: expect.stringContaining('nothing was changed'),
+      });
+      expect(places()).toEqual(['lo']);
+    }
+  });
+
+  describe('with dpvs', () => {
+    beforeEach(() => machine.reset('dpvs'));
+
+    test.each<[policy: string, ...places: string[][]]>([
+      ['any', [], ['dpdk1.kni'], ['dpdk1.kni']],
+      ['all', [], [], ['dpdk1.kni']],
+      ['degrade', [], ['weir-high'], ['dpdk1.kni']],
+      ['none', [], [], []],
+    ])('announces by policy %s on both sides: no port served %j, one %j, both %j', (policy, ...expected) => {
+      [none, one, both, both, one, none].forEach((services, i) => {
+        const wanted = expected[Math.min(i, 5 - i)];
+        set(services);
+        expect(announce(policy)).toEqual(wanted);
+        expect(dpdk()).toEqual(wanted?.length === 0 ? [] : ['dpdk1']);
+        changes();
+        announce(policy);
+        expect(changes()).toEqual([]);
+      });
+    });
+
+    test('has the VIP in DPVS before the kernel announces it, and until after', () => {
+      set(both);
+      announce('degrade');
+      expect(changes()).toEqual([`dpdk add ${VIP}/32 dpdk1`, `kernel add ${VIP}/32 dpdk1.kni`]);
+      set(one);
+      announce('degrade');
+      expect(changes().slice(2)).toEqual([`kernel add ${VIP}/32 weir-high`, `kernel del ${VIP}/32 dpdk1.kni`]);
+      set(none);
+      announce('degrade');
+      expect(changes()).toEqual([`kernel del ${VIP}/32 weir-high`, `dpdk del ${VIP}/32 dpdk1`]);
+    });
+
+    test('takes a VIP from wherever another data plane or device had it', () => {
+      machine.write('kernel', 'lo', ['127.0.0.1/8', `${VIP}/32`]);
+      machine.write('kernel', 'dpdk0.kni', [`${VIP}/32`]);
+      machine.write('dpdk', 'dpdk0', ['10.9.0.7/32', `${VIP}/32`]);
+      set(both);
+      expect(announce('any')).toEqual(['dpdk1.kni']);
+      expect(dpdk()).toEqual(['dpdk1']);
+      expect(changes()[0]).toBe(`dpdk add ${VIP}/32 dpdk1`);
+      expect(machine.addresses('dpdk', 'dpdk0')).toEqual(['10.9.0.7/32']);
+    });
+
+    test('does not announce in the kernel what DPVS did not take, and says so; other VIPs are not kept back', () => {
+      set([...both, { vip: OTHER, port: 80, weights: [1] }]);
+      machine.ill('refuse-dpdk');
+      expect(run(VIP, 'any', 1)).toEqual({ status: 1, stderr: 'dpip: already exist\n' });
+      expect([places(), dpdk()]).toEqual([[], []]);
+      // in one call, both ways around: the one is the start of the other
+      for (const [refused, taken] of [
+        [VIP, OTHER],
+        [OTHER, VIP],
+      ] as const) {
+        machine.write('dpdk', 'dpdk1', []);
+        machine.write('kernel', 'dpdk1.kni', []);
+        machine.ill('refuse-dpdk', `${refused}/32`);
+        expect(machine.run(['-'], `${OTHER} any 1\n${VIP} any 1\n`)).toMatchObject({ status: 1 });
+        expect([places(refused), places(taken)]).toEqual([[], ['dpdk1.kni']]);
+      }
+      machine.ill('refuse-dpdk');
+      machine.write('kernel', 'dpdk1.kni', []);
+      machine.write('dpdk', 'dpdk1', [`${OTHER}/32`]);
+      const input = `${VIP} any 1\n${OTHER} any 1\n`;
+      expect(machine.run(['-'], input)).toMatchObject({ status: 1 });
+      expect([places(), places(OTHER)]).toEqual([[], ['dpdk1.kni']]);
+    });
+
+    test('keeps a VIP in DPVS that the kernel did not let go', () => {
+      set(both);
+      announce('any');
+      set(none);
+      machine.ill('refuse-del-kernel');
+      expect(run(VIP, 'any', 1).status).toBe(1);
+      expect([places(), dpdk()]).toEqual([['dpdk1.kni'], ['dpdk1']]);
+    });
+
+    test.each(['dumb', 'slow'] as const)('changes nothing, and says why, where DPVS is %s', (state) => {
+      set(both);
+      announce('any');
+      set(none);
+      changes();
+      machine.dpvs(state);
+      expect(run(VIP, 'any', 1)).toEqual({
+        status: 1,
+        stderr: expect.stringMatching(
+          /^announce: ipvsadm( did not answer within 10 s|: no memory); nothing was changed\n$/,
+        ),
+      });
+      expect(changes()).toEqual([]);
+      machine.dpvs('runs');
+      expect(announce('any')).toEqual([]);
+    });
+
+    test('withdraws from the kernel, and announces nothing, where DPVS does not run', () => {
+      set(both);
+      announce('any');
+      machine.dpvs('dead');
+      expect(run(VIP, 'any', 1)).toEqual({
+        status: 1,
+        stderr:
+          "announce: DPVS does not run (ipvsadm: Can't initialize ipvs: failed): its VIPs are taken off the kernel\n",
+      });
+      expect(places()).toEqual([]);
+      changes();
+      expect(run(VIP, 'any', 1).status).toBe(1);
+      expect(changes()).toEqual([]);
+      // it lost its addresses with its life
+      machine.write('dpdk', 'dpdk1', []);
+      machine.dpvs('runs');
+      expect(announce('any')).toEqual(['dpdk1.kni']);
+      expect(dpdk()).toEqual(['dpdk1']);
+    });
+
+    test('withdraws, and announces nothing, where dpip does not answer', () => {
+      set([...both, { vip: OTHER, port: 80, weights: [1] }]);
+      announce('any');
+      set([{ vip: OTHER, port: 80, weights: [1] }]);
+      machine.ill('refuse-show');
+      expect(machine.run(['-'], `${VIP} any 1\n${OTHER} any 1\n`)).toEqual({
+        status: 1,
+        stderr: 'announce: dpip: dpip: no memory; VIPs are only withdrawn\n',
+      });
+      expect([places(), dpdk(), places(OTHER)]).toEqual([[], ['dpdk1'], []]);
+      machine.ill('refuse-show', false);
+      expect(machine.run(['-'], `${VIP} any 1\n${OTHER} any 1\n`)).toEqual({ status: 0, stderr: '' });
+      expect([dpdk(), places(OTHER)]).toEqual([[], ['dpdk1.kni']]);
+    });
+
+    test('drains without asking for the table, also where DPVS does not answer', () => {
+      set(both);
+      announce('any');
+      drain(true);
+      machine.dpvs('dumb');
+      expect(announce('any')).toEqual([]);
+      expect(dpdk()).toEqual([]);
+    });
+
+    test('leaves the addresses of others in DPVS alone, and services that are none of the VIP', () => {
+      set([{ vip: OTHER, port: 80, weights: [100] }]);
+      expect(announce('any')).toEqual([]);
+      expect(run(OTHER, 'any', 1).status).toBe(0);
+      expect(run(OTHER, 'none', 1).status).toBe(0);
+      expect(machine.addresses('dpdk', 'dpdk0')).toEqual(['10.9.0.1/24', '10.9.0.7/32']);
+      expect(machine.addresses('dpdk', 'dpdk1')).toEqual(['10.0.0.1/24']);
+      expect(machine.addresses('kernel', 'dpdk1.kni')).toEqual(['10.0.0.1/24']);
+    });
   });
 });
+
+/** A service of VIP where it does not say otherwise. */
+type Ports = Omit<Service, 'vip'> & { vip?: string };
 
 function expectedPlaces(policy: string, served: number): string[] {
   if (served === 0) return [];

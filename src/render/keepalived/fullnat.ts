@@ -3,16 +3,15 @@
  * skips words it does not know, and takes one statement a line in the order it needs.
  */
 import { checkTypeOf, protocolOf, schedulerOf } from '../../domain/edge/model.ts';
-import type { Lb } from '../../domain/edge/model.ts';
-import { RETRY_DELAY } from './keepalived.ts';
-import type { KeepalivedDialect, RealServer, Service } from './keepalived.ts';
+import { line, RETRY_DELAY } from './keepalived.ts';
+import type { HeadInput, KeepalivedDialect, RealServer, Service } from './keepalived.ts';
 
 export const fullnat: KeepalivedDialect = { marked: false, head, service };
 
 /** Group of the LB's LIPs; the name is local to each LB. */
-const LIP_GROUP = 'laddr_g1';
+export const LIP_GROUP = 'laddr_g1';
 
-function head(lb: Lb, lips: readonly string[]): string[] {
+function head({ lb, lips }: HeadInput): string[] {
   return [
     '! Rendered by Weir. Changes made here are lost at the next publication.',
     'global_defs {',
@@ -28,29 +27,31 @@ function head(lb: Lb, lips: readonly string[]): string[] {
   ];
 }
 
+export const kinds = { fullnat: 'FNAT', dr: 'DR', tun: 'TUN' } as const;
+
 /** `alpha` before every real_server, or 1.2.2 never adds it; `quorum` before `hysteresis`. */
 function service(asked: Service): string {
   const { vip, port, group, check, announce, quorum } = asked;
-  const persistence = port.persistence_timeout > 0 ? `    persistence_timeout ${port.persistence_timeout}\n` : '';
-  const synproxy = port.synproxy === 1 && protocolOf(port) === 'TCP' ? '    syn_proxy\n' : '';
-  const host = check.host !== undefined && checkTypeOf(port) !== 'tcp' ? `    virtualhost ${check.host}\n` : '';
-  const servers = asked.servers.map((server) => realServer(server, asked)).join('');
+  const persistence = port.persistence_timeout;
+  const host = checkTypeOf(port) === 'tcp' ? undefined : check.host;
   return `virtual_server_group ${group} {
     ${vip.vip} ${port.sport}
 }
 virtual_server group ${group} {
     delay_loop ${check.interval}
     lb_algo ${schedulerOf(port)}
-    lb_kind FNAT
+    lb_kind ${kinds[asked.forwarding]}
     protocol ${protocolOf(port)}
-${persistence}${synproxy}    laddr_group_name ${LIP_GROUP}
-    alpha
+${line(persistence, `persistence_timeout ${persistence}`)}${line(asked.synproxy, 'syn_proxy')}${line(
+    asked.forwarding === 'fullnat',
+    `laddr_group_name ${LIP_GROUP}`,
+  )}    alpha
     omega
     quorum ${quorum}
     hysteresis 0
     quorum_up "${announce}"
     quorum_down "${announce}"
-${host}${servers}}
+${line(host, `virtualhost ${host}`)}${asked.servers.map((server) => realServer(server, asked)).join('')}}
 `;
 }
 

@@ -8,8 +8,17 @@ import { createHash } from 'node:crypto';
 import { addressOf } from '../../domain/edge/addresses.ts';
 import type { Addresses } from '../../domain/edge/addresses.ts';
 import { duplicateAddress, wsIsVip } from '../../domain/edge/check-vip.ts';
-import { defaults, portKey, protocolOf, schedulerOf, stateOf, weightOf } from '../../domain/edge/model.ts';
-import type { Cluster, Lb, Port, PortCheck, Vip } from '../../domain/edge/model.ts';
+import {
+  defaults,
+  forwardingOf,
+  portKey,
+  protocolOf,
+  schedulerOf,
+  stateOf,
+  synproxyOf,
+  weightOf,
+} from '../../domain/edge/model.ts';
+import type { Cluster, Forwarding, Lb, Port, PortCheck, Vip } from '../../domain/edge/model.ts';
 import { error } from '../../domain/problem.ts';
 import type { Problem } from '../../domain/problem.ts';
 import { announceHelper } from '../host/announce.ts';
@@ -25,10 +34,21 @@ export const liveStub = 'include /etc/weir/current/keepalived/entry.conf\n';
 export interface KeepalivedDialect {
   /** Whether the main file holds the mark of what is loaded, which goes by the VIP files too. */
   marked: boolean;
-  /** Lines of the main file before its includes; `loads` is undefined where its own digest is made. */
-  head: (lb: Lb, lips: readonly string[], loads: string | undefined) => string[];
+  /** Lines of the main file before its includes. */
+  head: (input: HeadInput) => string[];
+  /** What stands in a VIP's file before its services; nothing where there is nothing. */
+  vipHead?: (vip: Vip) => string;
   /** One virtual service, whole. */
   service: (service: Service) => string;
+}
+
+export interface HeadInput {
+  lb: Lb;
+  lips: readonly string[];
+  /** Interface of the LIPs. */
+  innerDevice: string;
+  /** Undefined where the main file's own digest is made. */
+  loads: string | undefined;
 }
 
 /** One port of a VIP with everything that its virtual service says. */
@@ -37,6 +57,9 @@ export interface Service {
   port: Port;
   /** Name of its virtual_server_group, unique on the LB. */
   group: string;
+  forwarding: Forwarding;
+  /** Whether the LB answers SYNs itself. */
+  synproxy: boolean;
   check: ResolvedCheck;
   /** The announce helper's command line, the same for every port of the VIP. */
   announce: string;
@@ -72,10 +95,10 @@ export interface MainFile {
 
 export function mainFile(
   dialect: KeepalivedDialect,
-  { lb, lips, vips }: { lb: Lb; lips: readonly string[]; vips: readonly string[] },
+  { vips, ...input }: Omit<HeadInput, 'loads'> & { vips: readonly string[] },
 ): MainFile {
   const text = (loads: string | undefined) =>
-    [...dialect.head(lb, lips, loads), ...vips.map((vip) => `include vips/${vip}.conf`), ''].join('\n');
+    [...dialect.head({ ...input, loads }), ...vips.map((vip) => `include vips/${vip}.conf`), ''].join('\n');
   const path = 'keepalived/keepalived.conf';
   if (!dialect.marked) {
     const file = renderFile({ path }, () => text(undefined));
@@ -101,6 +124,7 @@ export interface VipContext {
   dialect: KeepalivedDialect;
   check: Cluster['check'];
   announce: Cluster['announce'];
+  forwarding: Cluster['forwarding'];
 }
 
 export interface RenderedVip {
@@ -109,6 +133,8 @@ export interface RenderedVip {
   services: number;
   /** Schedulers that they ask for. */
   schedulers: readonly string[];
+  /** Ports whose SYNs the LBs answer, ascending. */
+  synproxies: readonly number[];
   /** Names without an address, and addresses that cannot stand together; paths within the VIP. */
   problems: readonly Problem[];
 }
@@ -128,7 +154,8 @@ export function vipFile(vip: Vip, context: VipContext, addresses: Addresses): Re
     known.epoch === addresses.epoch &&
     known.dialect === context.dialect &&
     known.check === context.check &&
-    known.announce === context.announce
+    known.announce === context.announce &&
+    known.forwarding === context.forwarding
   ) {
     return known.rendered;
   }
@@ -164,7 +191,9 @@ function renderVip(vip: Vip, context: VipContext, addresses: Addresses): Rendere
   const services = servers.length > 0 ? vip.ports.length : 0;
   const schedulers = [...new Set(vip.ports.map(schedulerOf))];
   const file = renderFile({ path: `keepalived/vips/${vip.vip}.conf` }, () => vipText(vip, context, servers));
-  return { file, services, schedulers, problems };
+  const answered = vip.ports.filter((port) => servers.length > 0 && synproxyOf(context, vip, port));
+  const synproxies = answered.map((port) => port.sport).sort((a, b) => a - b);
+  return { file, services, schedulers, synproxies, problems };
 }
 
 function vipText(vip: Vip, context: VipContext, servers: readonly RealServer[]): string {
@@ -173,12 +202,14 @@ function vipText(vip: Vip, context: VipContext, servers: readonly RealServer[]):
   const policy = vip.announce ?? context.announce ?? defaults.announce;
   const quorum = vip.quorum ?? defaults.quorum;
   const announce = `/etc/weir/bin/${announceHelper.name} ${vip.vip} ${policy} ${quorum}`;
+  const forwarding = forwardingOf(context, vip);
   const services = [...vip.ports].sort(byPort).map((port) => {
     const check = { ...defaults.check, ...statusless(context.check), ...statusless(port.check) };
+    const synproxy = synproxyOf(context, vip, port);
     const group = `${vip.vip}_${port.sport}${protocolOf(port) === 'TCP' ? '' : `_${protocolOf(port)}`}`;
-    return context.dialect.service({ vip, port, group, check, announce, quorum, servers });
+    return context.dialect.service({ vip, port, group, forwarding, synproxy, check, announce, quorum, servers });
   });
-  return head + services.join('');
+  return head + (context.dialect.vipHead?.(vip) ?? '') + services.join('');
 }
 
 function byPort(a: Port, b: Port): number {
@@ -188,4 +219,9 @@ function byPort(a: Port, b: Port): number {
 /** A check that asks for a digest must not inherit a status. */
 function statusless(check: PortCheck | undefined): Omit<PortCheck, 'status'> & { status?: number | undefined } {
   return check?.digest === undefined ? (check ?? {}) : { ...check, status: undefined };
+}
+
+/** Optional lines of a service, each with its end. */
+export function line(given: unknown, text: string): string {
+  return given ? `    ${text}\n` : '';
 }

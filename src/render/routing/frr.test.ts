@@ -2,16 +2,18 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ospfAnnounceOf } from '../../domain/edge/model.ts';
 import type { Cluster, Lb } from '../../domain/edge/model.ts';
-import { fullIpvsCluster, ipvsClusterArbitrary } from '../../domain/testing/clusters.ts';
+import { fullDpvsCluster, fullIpvsCluster, ipvsClusterArbitrary } from '../../domain/testing/clusters.ts';
 import { frrFiles } from './frr.ts';
+import { ospfKeysOf } from './ospf.ts';
 
 interface Given {
   lips?: readonly string[];
   key?: string | undefined;
+  oldKey?: string | undefined;
 }
 
-function textOf(cluster: Cluster, lb: Lb, { lips = [], key }: Given = {}): string {
-  return frrFiles({ cluster, lb, lips, key })
+function textOf(cluster: Cluster, lb: Lb, { lips = [], key, oldKey }: Given = {}): string {
+  return frrFiles({ cluster, lb, lips, keys: { key, oldKey } })
     .map((file) => file.text())
     .join('');
 }
@@ -29,7 +31,7 @@ const network: Cluster = { ...plain, ospf: { announce: 'network' } };
 
 describe('frr.conf', () => {
   test('is one file that only its owner and group may read, since the key is in it', () => {
-    const [file, ...more] = frrFiles({ cluster: plain, lb: lb2, lips: [], key: undefined });
+    const [file, ...more] = frrFiles({ cluster: plain, lb: lb2, lips: [], keys: ospfKeysOf(plain) });
     expect([file?.path, file?.mode, more]).toEqual(['routing/frr.conf', '0640', []]);
     expect(file?.text()).not.toMatch(/password|line vty/);
   });
@@ -57,6 +59,67 @@ describe('frr.conf', () => {
     }
     expect(blockOf(text, 'router ospf')).toContain('area 0.0.0.7 authentication message-digest');
     expect(textOf(plain, lb1)).not.toContain('authentication');
+  });
+
+  test('is given the key that is sent last, whatever the IDs, since ospfd sends with the last one', () => {
+    const ids: [number, number][] = [
+      [9, 8],
+      [8, 9],
+      [8, 10],
+      [100, 20],
+    ];
+    for (const [keyid, oldkeyid] of ids) {
+      const cluster: Cluster = { ...plain, ospf: { key: 'secret:new', keyid, oldkey: 'secret:old', oldkeyid } };
+      const text = textOf(cluster, lb1, { key: 'New', oldKey: 'Old' });
+      for (const device of ['em3', 'em4']) {
+        const lines = blockOf(text, `interface ${device}`) ?? [];
+        expect(lines.filter((line) => line.includes('key'))).toEqual([
+          `ip ospf message-digest-key ${oldkeyid} md5 Old`,
+          `ip ospf message-digest-key ${keyid} md5 New`,
+        ]);
+        // All others, and these among them, in FRR's order.
+        const others = lines.map((line) => line.replace(/(message-digest-key).*/, '$1'));
+        expect(others).toEqual([...others].sort());
+      }
+      expect(text.match(/authentication message-digest$/gm)).toHaveLength(3);
+    }
+  });
+
+  test('knows an area that is a stub, and announces there by network statements', () => {
+    const stub: Cluster = { ...network, ospf: { ...network.ospf, area: '0.0.0.7', stub: true } };
+    const lines = blockOf(textOf(stub, lb2, { key: 'K' }), 'router ospf') ?? [];
+    expect(lines.slice(-2)).toEqual(['area 0.0.0.7 authentication message-digest', 'area 0.0.0.7 stub']);
+    for (const ospf of [{ ...network.ospf }, { ...network.ospf, stub: false }]) {
+      expect(textOf({ ...network, ospf }, lb2)).not.toContain('stub');
+    }
+  });
+
+  test('limits its paths only where it is asked to, and to fewer than FRR has anyway', () => {
+    const limit = (maxpaths?: number) => textOf({ ...plain, ospf: { maxpaths } as object }, lb2).match(/maximum.*/g);
+    expect(limit(1)).toEqual(['maximum-paths 1']);
+    expect(limit(8)).toEqual(['maximum-paths 8']);
+    expect(limit(255)).toEqual(['maximum-paths 255']);
+    expect(limit(256)).toBeNull();
+    expect(textOf(plain, lb2)).not.toContain('maximum-paths');
+  });
+
+  test('speaks on the kernel’s side of DPDK’s ports, where VIPs are on the first device and LIPs are not', () => {
+    const dpvs = fullDpvsCluster();
+    const [lb] = dpvs.lbinfos as [Lb];
+    const lips = ['60.29.246.185', '60.29.247.1', '60.28.208.9'];
+    const redistribute: Cluster = { ...dpvs, ospf: { announce: 'redistribute' } };
+    const text = textOf(redistribute, { ...lb, innerdevice: 'dpdk1' }, { lips });
+    expect(text.match(/^interface .*/gm)).toEqual(['interface dpdk1.kni', 'interface dpdk2.kni']);
+    expect(blockOf(text, 'route-map VIP-OUT permit 10')).toEqual([
+      'match interface dpdk1.kni',
+      'match ip address prefix-list VIPS',
+    ]);
+    expect(text.match(/.*ospf passive.*/g)).toEqual([' no ip ospf passive', ' no ip ospf passive']);
+    // VIPs lie in nets of OSPF: only the LB's own address sends hellos there.
+    const byNetwork = textOf({ ...dpvs, ospf: { announce: 'network' } }, lb, { lips });
+    expect(byNetwork.match(/.*ospf passive.*/g)).toEqual([' no ip ospf passive 60.29.246.186', ' no ip ospf passive']);
+    expect(blockOf(byNetwork, 'interface dpdk1.kni')).toContain('ip ospf priority 0 60.29.246.186');
+    expect(byNetwork).not.toContain('route-map');
   });
 
   test('looks at BFD on every uplink where it is asked to, and on nothing else', () => {
@@ -124,7 +187,7 @@ describe('frr.conf', () => {
     fc.assert(
       fc.property(ipvsClusterArbitrary, (cluster) => {
         for (const lb of cluster.lbinfos) {
-          const text = textOf(cluster, lb, { key: cluster.ospf?.key });
+          const text = textOf(cluster, lb, ospfKeysOf(cluster));
           const redistributes = ospfAnnounceOf(cluster) === 'redistribute';
           expect(text.includes('redistribute')).toBe(redistributes);
           expect(text.includes('ip ospf area')).toBe(false);

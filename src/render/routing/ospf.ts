@@ -1,16 +1,42 @@
 /**
- * What the routing suites share: an LB's uplinks, and the costs at which VIPs go out.
+ * What the routing suites share: an LB's uplinks, its keys, and the costs at which VIPs go out.
  */
 import { addressNumber, contains, parseNet } from '../../domain/address.ts';
-import { defaults, deviceOf, innerDeviceOf, ospfAnnounceOf } from '../../domain/edge/model.ts';
+import {
+  dataplaneOf,
+  defaults,
+  deviceOf,
+  innerDeviceOf,
+  kernelDeviceOf,
+  ospfAddressOf,
+  ospfAnnounceOf,
+} from '../../domain/edge/model.ts';
 import type { Cluster, Lb } from '../../domain/edge/model.ts';
 
 export interface RoutingInput {
   cluster: Cluster;
   lb: Lb;
   lips: readonly string[];
-  /** The MD5 key in the clear; undefined: no authentication. */
+  keys: OspfKeys;
+}
+
+/** MD5 keys in the clear. */
+export interface OspfKeys {
+  /** What is sent; undefined: no authentication. */
   key: string | undefined;
+  /** What stands beside it while keys are changed; undefined: nothing. */
+  oldKey: string | undefined;
+}
+
+/** The keys of a document: what `valueOf` finds for its references, or its own where they are in the clear. */
+export function ospfKeysOf(
+  { ospf }: Pick<Cluster, 'ospf'>,
+  valueOf: (key: string) => string | undefined = (key) => key,
+): OspfKeys {
+  return {
+    key: ospf?.key === undefined ? undefined : valueOf(ospf.key),
+    oldKey: ospf?.oldkey === undefined ? undefined : valueOf(ospf.oldkey),
+  };
 }
 
 /** Cost of what is degraded: routers prefer every other LB's announcement. */
@@ -23,16 +49,49 @@ export const HIGH_COST_DEVICE = 'weir-high';
 export const REDISTRIBUTE_METRIC = 100;
 
 export interface Link {
+  /** The kernel's interface. */
   device: string;
   ospfnet: string;
   cost: number;
 }
 
+/** The uplinks, the one of `device` first. */
 export function linksOf({ cluster, lb }: Pick<RoutingInput, 'cluster' | 'lb'>): Link[] {
   const cost = cluster.ospf?.cost ?? defaults.ospf.cost;
-  return [
+  const links = [
     { device: deviceOf(cluster, lb), ospfnet: lb.ospfnet, cost },
     ...(lb.uplinks ?? []).map((u) => ({ device: u.device, ospfnet: u.ospfnet, cost: u.cost ?? cost })),
+  ];
+  return links.map((link) => ({ ...link, device: kernelDeviceOf(cluster, link.device) }));
+}
+
+/** The kernel's interface that VIPs are on: lo, and with dpvs that of the LB's first device. */
+export function vipDeviceOf({ cluster, lb }: Pick<RoutingInput, 'cluster' | 'lb'>): string {
+  return dataplaneOf(cluster) === 'dpvs' ? kernelDeviceOf(cluster, deviceOf(cluster, lb)) : 'lo';
+}
+
+/**
+ * The address by which OSPF is spoken on a link that VIPs are on too, where their nets are nets of OSPF: each VIP would
+ * be an OSPF interface of its own, sending hellos with mask /32. undefined: by whatever address lies in the link's net.
+ */
+export function speakerOn(link: Link, input: RoutingInput): string | undefined {
+  const { cluster, lb } = input;
+  if (ospfAnnounceOf(cluster) !== 'network' || link.device !== vipDeviceOf(input)) return undefined;
+  return ospfAddressOf(cluster.type, lb);
+}
+
+/**
+ * The keys of an interface, the one that is sent last: ospfd sends with the one that it was given last, whatever the IDs
+ * (FRR 8.4.4, live; Quagga 0.99, ospf_packet.c: the tail of auth_crypt). Both also accept that one only; newer FRR
+ * accepts whatever it has (ospf_auth.c).
+ */
+export function keyLines({ cluster, keys }: RoutingInput): string[] {
+  const { key, oldKey } = keys;
+  if (key === undefined) return [];
+  const { keyid, oldkeyid } = { ...defaults.ospf, ...cluster.ospf };
+  return [
+    ...(oldKey === undefined || oldkeyid === undefined ? [] : [`ip ospf message-digest-key ${oldkeyid} md5 ${oldKey}`]),
+    `ip ospf message-digest-key ${keyid} md5 ${key}`,
   ];
 }
 
@@ -43,7 +102,10 @@ export function networksOf(input: RoutingInput): string[] {
   return [...new Set([...linksOf(input).map((link) => link.ospfnet), ...vipnets])];
 }
 
-/** LIPs on a link that lie in those nets: each would be an OSPF interface of its own, sending hellos with mask /32. */
+/**
+ * LIPs on a link that lie in those nets: each would be an OSPF interface of its own, sending hellos with mask /32.
+ * With dpvs none: LIPs are on DPDK's side of the device, which is no interface of the kernel's.
+ */
 export function lipsOn(link: Link, input: RoutingInput): string[] {
   if (link.device !== innerDeviceOf(input.cluster, input.lb)) return [];
   const nets = networksOf(input).flatMap((net) => parseNet(net) ?? []);

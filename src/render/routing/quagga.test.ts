@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Cluster, Lb } from '../../domain/edge/model.ts';
-import { clusterArbitrary, fullCluster } from '../../domain/testing/clusters.ts';
+import { clusterArbitrary, fullCluster, fullDpvsCluster } from '../../domain/testing/clusters.ts';
 import { hasFrr, ospfdSays } from '../testing/real-tools.ts';
+import { ospfKeysOf } from './ospf.ts';
 import { quaggaFiles } from './quagga.ts';
 
 /** Lines of the blocks of an ospfd.conf, by their first line; lines outside blocks under ''. */
@@ -25,10 +26,11 @@ function blocksOf(text: string): Map<string, string[]> {
 interface Given {
   lips?: readonly string[];
   key?: string | undefined;
+  oldKey?: string | undefined;
 }
 
-function textOf(cluster: Cluster, lb: Lb, { lips = [], key }: Given = {}): string {
-  const file = quaggaFiles({ cluster, lb, lips, key }).find((f) => f.path === 'routing/ospfd.conf');
+function textOf(cluster: Cluster, lb: Lb, { lips = [], key, oldKey }: Given = {}): string {
+  const file = quaggaFiles({ cluster, lb, lips, keys: { key, oldKey } }).find((f) => f.path === 'routing/ospfd.conf');
   return file?.text() ?? '';
 }
 
@@ -71,6 +73,37 @@ describe('ospfd.conf', () => {
     }
     expect(blocks.get('router ospf')).toContain('area 0.0.0.7 authentication message-digest');
     expect(textOf(seedLike, lb1)).not.toContain('authentication');
+  });
+
+  test('has the key that is sent last, whatever the IDs, and the other before it', () => {
+    const ospf = { key: 'secret:new', keyid: 7, oldkey: 'secret:old', oldkeyid: 10 };
+    const blocks = ospfd({ ...seedLike, ospf }, lb1, { key: 'New', oldKey: 'Old' });
+    for (const device of ['em3', 'em4']) {
+      expect(blocks.get(`interface ${device}`)?.slice(0, 4)).toEqual([
+        'ip ospf authentication message-digest',
+        'ip ospf message-digest-key 10 md5 Old',
+        'ip ospf message-digest-key 7 md5 New',
+        expect.stringMatching(/^ip ospf cost/),
+      ]);
+    }
+  });
+
+  test('knows an area that is a stub, and no limit of paths', () => {
+    const lines = ospfd({ ...seedLike, ospf: { area: '0.0.0.7', stub: true, maxpaths: 4 } }, lb2).get('router ospf');
+    expect(lines?.at(-1)).toBe('area 0.0.0.7 stub');
+    expect(textOf(seedLike, lb2)).not.toContain('stub');
+  });
+
+  test('speaks on the kernel’s side of DPDK’s ports, and has no LIPs there', () => {
+    const dpvs: Cluster = { ...fullDpvsCluster(), routing: 'quagga' };
+    const [lb] = dpvs.lbinfos as [Lb];
+    const blocks = ospfd(dpvs, { ...lb, innerdevice: 'dpdk1' }, { lips: ['60.29.246.185'] });
+    expect([...blocks.keys()].slice(1, 3)).toEqual(['interface dpdk1.kni', 'interface dpdk2.kni']);
+    expect(blocks.get('router ospf')?.filter((line) => line.includes('passive'))).toEqual([
+      'passive-interface default',
+      'no passive-interface dpdk1.kni',
+      'no passive-interface dpdk2.kni',
+    ]);
   });
 
   test('speaks on no LIP that lies on the net of an uplink', () => {
@@ -135,7 +168,7 @@ describe('ospfd.conf', () => {
     fc.assert(
       fc.property(clusterArbitrary, (cluster) => {
         for (const lb of cluster.lbinfos) {
-          const text = textOf(cluster, lb, { key: cluster.ospf?.key });
+          const text = textOf(cluster, lb, ospfKeysOf(cluster));
           expect(text.includes('redistribute')).toBe(cluster.ospf?.announce === 'redistribute');
           for (const net of cluster.vipnets)
             expect(text.includes(` network ${net} `)).toBe(!text.includes('redistribute'));
@@ -150,7 +183,7 @@ describe('ospfd.conf', () => {
 });
 
 test('zebra.conf opens no vty to the network, and both keep their keys to their group', () => {
-  const files = quaggaFiles({ cluster: seedLike, lb: lb1, lips: [], key: undefined });
+  const files = quaggaFiles({ cluster: seedLike, lb: lb1, lips: [], keys: ospfKeysOf(seedLike) });
   for (const file of files) expect(file.text()).not.toMatch(/password|line vty/);
   expect(files.map((f) => [f.path, f.mode])).toEqual([
     ['routing/zebra.conf', '0640'],
@@ -166,7 +199,7 @@ describe.skipIf(!hasFrr)('the real ospfd', () => {
     for (const cluster of [fullCluster(), seedLike, redistributing, single]) {
       for (const lb of cluster.lbinfos) {
         const lips = ['60.28.208.9'];
-        const { status, messages } = ospfdSays(textOf(cluster, lb, { lips, key: cluster.ospf?.key }));
+        const { status, messages } = ospfdSays(textOf(cluster, lb, { lips, ...ospfKeysOf(cluster) }));
         expect(status).toBe(0);
         expect(messages.filter((message) => !deprecated.test(message))).toEqual([]);
       }

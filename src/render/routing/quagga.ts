@@ -6,7 +6,16 @@ import { defaults, ospfAnnounceOf } from '../../domain/edge/model.ts';
 import type { Lb } from '../../domain/edge/model.ts';
 import { renderFile } from '../files.ts';
 import type { RenderedFile } from '../files.ts';
-import { HIGH_COST, HIGH_COST_DEVICE, linksOf, lipsOn, networksOf, REDISTRIBUTE_METRIC, vipPrefixes } from './ospf.ts';
+import {
+  HIGH_COST,
+  HIGH_COST_DEVICE,
+  keyLines,
+  linksOf,
+  lipsOn,
+  networksOf,
+  REDISTRIBUTE_METRIC,
+  vipPrefixes,
+} from './ospf.ts';
 import type { RoutingInput } from './ospf.ts';
 
 export function quaggaFiles(input: RoutingInput): RenderedFile[] {
@@ -24,17 +33,17 @@ log syslog informational
 }
 
 function ospfdText(input: RoutingInput): string {
-  const { cluster, lb, key } = input;
+  const { cluster, lb } = input;
   const ospf = { ...defaults.ospf, ...cluster.ospf };
   const links = linksOf(input);
+  const keys = keyLines(input);
   const network = ospfAnnounceOf(cluster) === 'network';
   const lines = [
     ...links.flatMap((link) => [
       '!',
       `interface ${link.device}`,
-      ...(key === undefined
-        ? []
-        : [' ip ospf authentication message-digest', ` ip ospf message-digest-key ${ospf.keyid} md5 ${key}`]),
+      ...(keys.length > 0 ? [' ip ospf authentication message-digest'] : []),
+      ...keys.map((line) => ` ${line}`),
       ` ip ospf cost ${link.cost}`,
       ` ip ospf hello-interval ${ospf.hello}`,
       ` ip ospf dead-interval ${ospf.dead}`,
@@ -50,7 +59,8 @@ function ospfdText(input: RoutingInput): string {
     ...links.flatMap((link) => lipsOn(link, input).map((lip) => ` passive-interface ${link.device} ${lip}`)),
     ...networksOf(input).map((net) => ` network ${net} area ${ospf.area}`),
     ...(network ? [] : [` redistribute connected metric ${REDISTRIBUTE_METRIC} metric-type 1 route-map VIP-OUT`]),
-    ...(key === undefined ? [] : [` area ${ospf.area} authentication message-digest`]),
+    ...(keys.length > 0 ? [` area ${ospf.area} authentication message-digest`] : []),
+    ...(ospf.stub ? [` area ${ospf.area} stub`] : []),
     ...(network
       ? []
       : [

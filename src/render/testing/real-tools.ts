@@ -3,7 +3,7 @@
  * them on an LB: keepalived from a live path on, through its includes. Only tests import it.
  */
 // oxlint-disable-next-line no-restricted-imports -- runs real programs
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 // oxlint-disable-next-line no-restricted-imports -- runs real programs
 import {
   chmodSync,
@@ -72,20 +72,27 @@ function forget(program: string): void {
   if (existsSync(folder)) rmdirSync(folder);
 }
 
-/** `keepalived -t` of a release; `change` may spoil its texts first. */
-export function keepalivedSays(release: Release, change: (text: string) => string = (text) => text): Verdict {
-  return inFolder((folder) => {
-    for (const [path, text] of textsOf(release)) {
-      if (!path.startsWith('keepalived/')) continue;
-      const file = join(folder, 'releases', release.id, path);
-      mkdirSync(dirname(file), { recursive: true });
-      writeFileSync(file, change(text));
-    }
-    symlinkSync(`releases/${release.id}`, join(folder, 'current'));
-    const live = join(folder, 'keepalived.conf');
-    writeFileSync(live, `include ${folder}/current/keepalived/entry.conf\n`);
-    return ask('keepalived', ['-t', '-l', '-f', live]);
-  });
+/** Writes a release as it lies on an LB; the path of its live file. `change` may spoil its texts first. */
+function laidOut(folder: string, release: Release, change: Change): string {
+  for (const [path, text] of textsOf(release)) {
+    if (!path.startsWith('keepalived/')) continue;
+    const file = join(folder, 'releases', release.id, path);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, change(text));
+  }
+  symlinkSync(`releases/${release.id}`, join(folder, 'current'));
+  const live = join(folder, 'keepalived.conf');
+  writeFileSync(live, `include ${folder}/current/keepalived/entry.conf\n`);
+  return live;
+}
+
+export type Change = (text: string) => string;
+
+const unchanged: Change = (text) => text;
+
+/** `keepalived -t` of a release. */
+export function keepalivedSays(release: Release, change = unchanged): Verdict {
+  return inFolder((folder) => ask('keepalived', ['-t', '-l', '-f', laidOut(folder, release, change)]));
 }
 
 /** `vtysh -C` of an frr.conf: the words of all daemons. */
@@ -98,13 +105,14 @@ export function vtyshSays(text: string): Verdict {
  * complains about the words of other daemons, which are left out here.
  */
 export function ospfdSays(text: string): Verdict {
-  return inFolder((folder) => {
-    const { status, messages } = ask(ospfd ?? '', ['-C', '-f', written(folder, text)]);
-    return {
-      status,
-      messages: messages.filter((m) => !/No such command on config line \d+: no ipv6 forwarding$/.test(m)),
-    };
-  });
+  return inFolder((folder) => ofOspfd(ask(ospfd ?? '', ['-C', '-f', written(folder, text)])));
+}
+
+function ofOspfd({ status, messages }: Verdict): Verdict {
+  return {
+    status,
+    messages: messages.filter((m) => !/No such command on config line \d+: no ipv6 forwarding$/.test(m)),
+  };
 }
 
 function written(folder: string, text: string): string {
@@ -150,4 +158,89 @@ export function frrRuns(text: string, more: readonly 'bfdd'[] = []): Verdict {
     for (const daemon of lines.splice(-daemons.length)) forget(daemon);
     return { status, messages: [...stderr.split('\n'), ...lines] };
   });
+}
+
+// many at once -----------------------------------------------------------------------------------
+
+/** Of programs that run at once: each waits for the disk and the loader for much of its time. */
+const AT_ONCE = 4;
+
+/** As `ask`, without holding this process up. */
+function asked(program: string, args: readonly string[]): Promise<Verdict> {
+  return new Promise((resolve) => {
+    const child = execFile(program, args, { timeout: 60_000 }, (error, stdout, stderr) => {
+      forget(`${program}.${child.pid}`);
+      const code = error ? error.code : 0;
+      const messages = [...new Set(`${stdout}${stderr}`.split('\n').filter((line) => line !== ''))];
+      resolve({ status: typeof code === 'number' ? code : null, messages });
+    });
+  });
+}
+
+/** Answers in the order of the things; some are worked on at once, each in a folder of its own. */
+async function ofAll<T>(
+  things: readonly T[],
+  work: (thing: T, folder: string) => Promise<Verdict>,
+): Promise<Verdict[]> {
+  const verdicts: Verdict[] = [];
+  let next = 0;
+  const worker = async (folder: string): Promise<void> => {
+    for (let i = next++; i < things.length; i = next++) {
+      const own = join(folder, String(i));
+      mkdirSync(own);
+      verdicts[i] = await work(things[i] as T, own);
+      rmSync(own, { recursive: true });
+    }
+  };
+  const folder = mkdtempSync(join(tmpdir(), 'weir-render-'));
+  chmodSync(folder, 0o755);
+  try {
+    await Promise.all(Array.from({ length: AT_ONCE }, () => worker(folder)));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+  return verdicts;
+}
+
+/** `keepalived -t` of each release, from its live path on. */
+export function keepalivedSaysOfAll(releases: readonly Release[], change = unchanged): Promise<Verdict[]> {
+  return ofAll(releases, (release, folder) =>
+    asked('keepalived', ['-t', '-l', '-f', laidOut(folder, release, change)]),
+  );
+}
+
+/** `ospfd -C` of each frr.conf. */
+export function ospfdSaysOfAll(texts: readonly string[]): Promise<Verdict[]> {
+  return ofAll(texts, async (text, folder) => ofOspfd(await asked(ospfd ?? '', ['-C', '-f', written(folder, text)])));
+}
+
+/** Files that one vtysh reads one after the other: it looks at each line by itself, so that they do not meet. */
+const BATCH = 50;
+
+/** `vtysh -C` of each frr.conf. */
+export async function vtyshSaysOfAll(texts: readonly string[]): Promise<Verdict[]> {
+  const batches = Array.from({ length: Math.ceil(texts.length / BATCH) }, (_, i) =>
+    texts.slice(i * BATCH, (i + 1) * BATCH),
+  );
+  const verdicts = await ofAll(batches, (batch, folder) =>
+    asked('vtysh', ['-C', '-f', written(folder, batch.join(''))]),
+  );
+  return batches.flatMap((batch, i) => ofEach(batch, verdicts[i] ?? { status: null, messages: [] }));
+}
+
+/** The verdict on several files as those on each, by the numbers of lines. */
+function ofEach(batch: readonly string[], { status, messages }: Verdict): Verdict[] {
+  const verdicts = batch.map((): Verdict => ({ ...good, messages: [] }));
+  const ends: number[] = [];
+  for (const text of batch) ends.push((ends.at(-1) ?? 0) + text.split('\n').length - 1);
+  for (const message of messages) {
+    const line = Number(/^line (\d+):/.exec(message)?.[1] ?? Number.NaN);
+    const at = ends.findIndex((end) => line <= end);
+    // What names no line is said of all.
+    for (const verdict of at < 0 ? verdicts : verdicts.slice(at, at + 1)) verdict.messages.push(message);
+  }
+  return verdicts.map((verdict) => ({
+    ...verdict,
+    status: messages.length === 0 || verdict.messages.length > 0 ? status : 0,
+  }));
 }

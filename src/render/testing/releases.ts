@@ -2,6 +2,7 @@
  * Releases for tests: documents rendered as they are published, and read back as keepalived reads
  * them. Only tests import it.
  */
+import { parseRange } from '../../domain/address.ts';
 import { errorsOf } from '../../domain/problem.ts';
 import type { Addresses } from '../../domain/edge/addresses.ts';
 import { addressOf } from '../../domain/edge/addresses.ts';
@@ -9,12 +10,14 @@ import { checkCluster } from '../../domain/edge/check.ts';
 import { emptyLipPlan, planLips } from '../../domain/edge/lips.ts';
 import type { LipPlan } from '../../domain/edge/lips.ts';
 import { checkTypeOf, dataplaneOf, defaults, protocolOf, stateOf, weightOf } from '../../domain/edge/model.ts';
-import type { Cluster, Port, Vip } from '../../domain/edge/model.ts';
+import type { Cluster, Forwarding, Port, Vip } from '../../domain/edge/model.ts';
 import { resolved } from '../../domain/testing/clusters.ts';
 import { renderCluster } from '../cluster.ts';
 import type { Release, Rendered } from '../cluster.ts';
-import { readKeepalived } from './keepalived-reader.ts';
-import type { HealthCheck, Reading, VirtualService } from './keepalived-reader.ts';
+import { ospfKeysOf } from '../routing/ospf.ts';
+import { joinRanges } from '../keepalived/grammar/groups.ts';
+import { readKeepalived } from '../keepalived/grammar/reader.ts';
+import type { HealthCheck, Reading, VirtualService } from '../keepalived/grammar/reader.ts';
 
 /** The plan of a document without a history. */
 export function planOf(cluster: Cluster): LipPlan {
@@ -23,7 +26,7 @@ export function planOf(cluster: Cluster): LipPlan {
 
 /** As an edge renders it: the key in the clear, a plan, addresses. */
 export function tryRender(cluster: Cluster, addresses: Addresses = resolved(cluster)): Rendered {
-  return renderCluster({ cluster, lips: planOf(cluster), addresses, ospfKey: cluster.ospf?.key });
+  return renderCluster({ cluster, lips: planOf(cluster), addresses, ospfKeys: ospfKeysOf(cluster) });
 }
 
 /** The releases of a document that must be valid. */
@@ -47,29 +50,37 @@ export function readRelease(release: Release): Reading {
   return readKeepalived(
     (path) => (path.startsWith(root) ? texts.get(path.slice(root.length)) : undefined),
     `${root}keepalived/entry.conf`,
-    release.dataplane === 'ipvs' ? 'ipvs' : 'fullnat',
+    release.dataplane,
   );
 }
 
 /** The virtual services that a document asks for, in the order of its VIPs and their ports; made without the renderer. */
 export function servicesOf(cluster: Cluster, addresses: Addresses, lips: readonly string[]): Partial<VirtualService>[] {
-  const fullnat = dataplaneOf(cluster) === 'fullnat';
+  const dataplane = dataplaneOf(cluster);
   return cluster.vip2ws.flatMap((vip) => {
     const active = vip.wss.filter((ws) => stateOf(vip, ws) !== 'down');
     if (active.length === 0) return [];
+    const forwarding = vip.forwarding ?? cluster.forwarding ?? 'fullnat';
+    // On a stock kernel both LIPs and SYN proxies are netfilter's.
+    const throughLips = forwarding === 'fullnat' && dataplane !== 'ipvs';
     const ports = vip.ports.toSorted((a, b) => a.sport - b.sport || (protocolOf(a) === 'TCP' ? -1 : 1));
     return ports.map((port) => ({
       vip: vip.vip,
       port: port.sport,
       interval: port.check?.interval ?? cluster.check?.interval ?? 6,
       scheduler: port.scheduler ?? 'wrr',
-      kind: fullnat ? 'FNAT' : 'NAT',
+      kind: kinds[forwarding] ?? (dataplane === 'ipvs' ? 'NAT' : 'FNAT'),
       protocol: protocolOf(port),
       persistence: port.persistence_timeout,
-      synproxy: fullnat && port.synproxy === 1,
-      lips: fullnat ? lips : [],
+      synproxy: throughLips && protocolOf(port) === 'TCP' && port.synproxy === 1,
+      lips: throughLips ? lips : [],
       quorum: vip.quorum ?? 1,
-      host: fullnat ? hostOf(cluster, port) : undefined,
+      host: dataplane === 'fullnat' ? hostOf(cluster, port) : undefined,
+      establishTimeout: port.establish_timeout,
+      proxyProtocol: port.proxy_protocol,
+      hashTarget: undefined,
+      deny: vip.deny && clientsOf(vip.deny),
+      allow: vip.allow && clientsOf(vip.allow),
       realServers: active.map((ws) => ({
         address: addressOf(vip, ws, addresses) ?? 'none',
         port: port.dport,
@@ -78,6 +89,12 @@ export function servicesOf(cluster: Cluster, addresses: Addresses, lips: readonl
       })),
     }));
   });
+}
+
+const kinds: Partial<Record<Forwarding, string>> = { dr: 'DR', tun: 'TUN' };
+
+function clientsOf(texts: readonly string[]): string[] {
+  return joinRanges(texts.flatMap((text) => parseRange(text) ?? []));
 }
 
 /** Host header of a check that asks for a page. */
