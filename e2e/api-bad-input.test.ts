@@ -82,6 +82,10 @@ function port(parts: Loose | Partial<Port>): unknown {
   return vip({ ports: [{ ...portOf(80), ...parts }] as Port[] });
 }
 
+function onDpvs(parts: Loose | Partial<Vip>): Loose {
+  return { ...present, dataplane: 'dpvs', vip2ws: [{ ...vipOf(1, 1), ...parts }] };
+}
+
 function without(value: object, field: string): Loose {
   return Object.fromEntries(Object.entries(value).filter(([name]) => name !== field));
 }
@@ -153,7 +157,31 @@ const broken: readonly Broken[] = [
   case_('bad_user', 'ssh.user', head({ ssh: { user: '-oProxyCommand=x' } })),
   case_('bad_ospf_key', 'ospf.key', head({ ospf: { key } })),
   // one document
-  case_('dataplane_unsupported', 'dataplane', head({ dataplane: 'dpvs' })),
+  case_('needs_dpvs', `${v}.ports[0].establish_timeout`, port({ establish_timeout: 90 })),
+  case_('needs_ipvs', 'synproxy', head({ synproxy: { wscale: 9 } })),
+  case_('scheduler_unsupported', `${v}.ports[0].scheduler`, port({ scheduler: 'mh' })),
+  case_('forwarding_port', `${v}.ports[0].dport`, {
+    ...present,
+    vip2ws: [{ ...vipOf(1, 1), forwarding: 'dr', ports: [{ ...portOf(80), dport: 8080 }] }],
+  }),
+  case_('too_many_addresses', `${v}.deny`, onDpvs({ deny: ['10.9.0.0-10.9.15.255', '10.9.16.0'] })),
+  case_('duplicate_address', `${v}.allow[1]`, onDpvs({ allow: ['10.9.0.1-7', '10.9.0.7-9'] })),
+  case_(
+    'proxy_protocol_udp',
+    `${v}.ports[0].proxy_protocol`,
+    onDpvs({ ports: [{ ...portOf(80), protocol: 'UDP', proxy_protocol: 'v1' }] }),
+  ),
+  case_(
+    'proxy_protocol_forwarding',
+    `${v}.ports[0].proxy_protocol`,
+    onDpvs({ forwarding: 'tun', ports: [{ ...portOf(80), proxy_protocol: 'v2' }] }),
+  ),
+  case_('device_too_long', 'device', { ...onDpvs({}), device: 'dpdk12345678' }),
+  case_('stub_backbone', 'ospf.stub', head({ ospf: { stub: true } })),
+  case_('stub_needs_network', 'ospf.stub', head({ routing: 'frr', ospf: { stub: true, area: '0.0.0.7' } })),
+  case_('oldkey_incomplete', 'ospf.oldkeyid', head({ ospf: { key: 'k', oldkey: 'o' } })),
+  case_('oldkey_needs_key', 'ospf.oldkey', head({ ospf: { oldkey: 'o', oldkeyid: 7 } })),
+  case_('ospf_keyids', 'ospf.oldkeyid', head({ ospf: { key: 'k', oldkey: 'o', oldkeyid: 8 } })),
   case_('reserved_interface', 'device', head({ device: 'lo' })),
   case_('reserved_interface', `${l}.innerdevice`, lb({ innerdevice: 'lo' })),
   case_('reserved_interface', `${l}.uplinks[0].device`, lb({ uplinks: [{ device: 'lo', ospfnet: '192.0.3.0/30' }] })),
@@ -253,13 +281,21 @@ describe('a document', () => {
       'edge/check-lb.ts',
       'edge/check-vip.ts',
       'edge/check-shared.ts',
+      'edge/check-ospf.ts',
       'edge/lips.ts',
       'edge/claims.ts',
       'schema.ts',
     ].map((name) => readFileSync(new URL(`../src/domain/${name}`, import.meta.url), 'utf8'));
     const codes = sources.join('\n').matchAll(/code: (?:.*\? )?'(\w+)'/g);
-    const warnings = ['ospf_unauthenticated', 'no_ws', 'lips_planned', 'synproxy_unsupported'];
-    const elsewhere = ['claimed', 'lip_quarantined', 'bad_key'];
+    const warnings = [
+      'ospf_unauthenticated',
+      'no_ws',
+      'lips_planned',
+      'synproxy_unused',
+      'oldkey_not_accepted',
+      'too_many_paths',
+    ];
+    const elsewhere = ['claimed', 'lip_quarantined', 'lips_in_service', 'vip_moving', 'bad_key'];
     const tested = new Set([...broken.map((b) => b.code), ...warnings, ...elsewhere]);
     expect([...new Set([...codes].map((m) => m[1]))].filter((code) => !tested.has(code ?? ''))).toEqual([]);
   });

@@ -71,6 +71,7 @@ const others = [
   'batch',
   'rollback',
   'lipsFree',
+  'vipMove',
   'events',
   'publicationEvents',
   'activationStart',
@@ -177,6 +178,12 @@ function reads(): Record<ReadName, Read> {
       path: `${seed}/status`,
       check: has({ cluster: seedName, revision: 2, lbs: [{ lb: seedLb, state: 'unreachable' }] }),
       absent: ['/clusters/nowhere/status', `${seed}/status?lbs=nobody`],
+    },
+    clusterProbe: {
+      path: `${seed}/probe?lbs=${seedLb}`,
+      method: 'POST',
+      check: has({ cluster: seedName, revision: 2, lbs: [{ lb: seedLb, state: 'unreachable' }] }),
+      absent: ['/clusters/nowhere/probe', `${seed}/probe?lbs=nobody`],
     },
     connections: {
       path: `${seed}/connections?ws=apps-extngtest0-bgp0.hy01`,

@@ -1,4 +1,4 @@
-/** The OSPF key is write-only: given in the clear it is nowhere to be read again but on the LBs. */
+/** OSPF keys are write-only: given in the clear they are nowhere to be read again but on the LBs. */
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import Database from 'libsql';
@@ -219,5 +219,85 @@ test('what is no key is refused everywhere, is not said again, and cannot reach 
   expectProblem(misplaced, { status: 422, code: 'wrong_type', path: 'ospf' });
   expectClean(misplaced);
   expect(await everything(server)).toEqual(before);
+  events.stop();
+});
+
+/** In the middle of a change of keys, and what became of it. */
+async function rotate(): Promise<Cluster['ospf']> {
+  await create(server, withKey(key));
+  const old = await referenceOf();
+  const set = { ospf: { key: second, keyid: 9, oldkey: old, oldkeyid: 8 } };
+  expectClean(expectDone(await v1(server, `/clusters/${name}`, { method: 'PATCH', json: set })));
+  return expectDone(await v1(server, `/clusters/${name}`)).json<Cluster>().ospf;
+}
+
+test('while keys are changed both are references, and masked where the files show them', async () => {
+  const ospf = await rotate();
+  expect(ospf).toMatchObject({ keyid: 9, oldkeyid: 8, key: expect.stringMatching(/^secret:/) });
+  expect(ospf?.oldkey).toMatch(/^secret:/);
+  expect(ospf?.oldkey).not.toBe(ospf?.key);
+  const lb = lbOf(1, 1).hostname;
+  const release = expectDone(await v1(server, `/clusters/${name}/lbs/${lb}/release`)).text;
+  for (const id of [8, 9]) expect(release).toContain(`message-digest-key ${id} md5 ******`);
+  expect(release.indexOf('key 8 md5')).toBeLessThan(release.indexOf('key 9 md5'));
+  expectClean(expectDone(await v1(server, `/clusters/${name}/diff?from=1`)));
+  await expectNowhere();
+});
+
+test('both keys given in the clear, together or alone, appear nowhere', async () => {
+  const both = { key: second, keyid: 9, oldkey: key, oldkeyid: 8 };
+  const sent = [
+    await post(server, '/clusters?dryRun=true', clusterOf(1, { ospf: both })),
+    await post(server, '/clusters', clusterOf(1, { ospf: both })),
+    await v1(server, `/clusters/${name}`, { method: 'PUT', json: clusterOf(1, { ospf: both }) }),
+    await v1(server, `/clusters/${name}`, { method: 'PATCH', json: { ospf: { oldkey: key } } }),
+    await post(server, `/clusters/${name}/batch`, {
+      operations: [{ op: 'cluster.set', set: { ospf: { ...both, oldkeyid: 7 } } }],
+    }),
+  ];
+  for (const reply of sent) expectClean(expectDone(reply));
+  expect(sent.map((reply) => reply.json<{ changed: boolean }>().changed)).toEqual([true, true, false, false, true]);
+  const lb = lbOf(1, 1).hostname;
+  expect(expectDone(await v1(server, `/clusters/${name}/lbs/${lb}/release`)).text).toContain('key 9 md5 ******');
+  events.stop();
+  expectNotStored();
+});
+
+test('reading a document, editing it and putting it back keeps both keys, also over a restart', async () => {
+  const ospf = await rotate();
+  const document = expectDone(await v1(server, `/clusters/${name}`)).json<Cluster>();
+  const json = { ...document, linkspeed: '10g' };
+  expectDone(await v1(server, `/clusters/${name}`, { method: 'PUT', json }));
+  await server.restart();
+  expect(expectDone(await v1(server, `/clusters/${name}`)).json<Cluster>().ospf).toEqual(ospf);
+  const path = `/clusters/${name}/lbs/${lbOf(1, 1).hostname}/release`;
+  expect(expectDone(await v1(server, path)).text).toContain('message-digest-key 8 md5 ******');
+  events.stop();
+});
+
+test('the old key is in what the LBs get, and what is no key is refused at its place without being said', async () => {
+  await rotate();
+  const path = `/clusters/${name}/lbs/${lbOf(1, 1).hostname}/release`;
+  const tag = async () => expectDone(await v1(server, path)).headers.etag;
+  const both = await tag();
+  const before = await everything(server);
+  for (const [value, code] of [
+    [`${key}-and-longer`, 'bad_ospf_key'],
+    [`a ${second}`, 'bad_ospf_key'],
+    ['secret:none', 'unknown_secret'],
+    [{ key }, 'wrong_type'],
+  ]) {
+    const ospf = { key, oldkey: value, oldkeyid: 7 };
+    const put = await v1(server, `/clusters/${name}`, { method: 'PUT', json: clusterOf(1, { ospf } as object) });
+    expectProblem(put, { status: 422, code: String(code), path: 'ospf.oldkey' });
+    expectClean(put);
+    const patched = await v1(server, `/clusters/${name}`, { method: 'PATCH', json: { ospf: { oldkey: value } } });
+    expectProblem(patched, { status: 422, code: String(code), path: 'set.ospf.oldkey' });
+    expectClean(patched);
+  }
+  expect(await everything(server)).toEqual(before);
+  const gone = { ospf: { oldkey: null, oldkeyid: null } };
+  expectDone(await v1(server, `/clusters/${name}`, { method: 'PATCH', json: gone }));
+  expect(await tag()).not.toBe(both);
   events.stop();
 });

@@ -239,6 +239,38 @@ describe('vip, lb, ws and port', () => {
     await refused(['lb', 'add', seedName], { code: 2, says: /the LB is missing/ });
   });
 
+  test('vip move and lb retire say what stands in their way before they change anything', async () => {
+    const wsattrs = { 'ngx1.room1': { address: '10.9.9.1' }, 'ngx2.room1': { address: '10.9.9.2' } };
+    const other = clusterOf(1, { vip2ws: [vipOf(1, 1, { wsattrs })] });
+    await done('cluster', 'create', '-f', await file(JSON.stringify(other)));
+    await done('lb', 'set', 'cluster-1', 'lb1.room1', 'state=drain');
+    // A plan keeps the addresses that it finds.
+    expect((await weir(['plan', seedName])).code).toBe(3);
+    const before = await everything(server);
+    const move = ['vip', 'move', vip, '--from', seedName, '--to'];
+    await refused([...move, 'cluster-1'], { code: 1, says: /cluster-1 has no LB in service.*\n {2}add one/ });
+    await refused([...move, seedName], { code: 2, says: /both ends of the move/ });
+    await refused([...move, 'nowhere'], { code: 1, says: /not_found/ });
+    await refused([...move, 'cluster-1', '--timeout', 'soon'], { code: 2, says: /is no time/ });
+    await refused([...move, 'cluster-1', '--cancel'], { code: 1, says: /is not moving from cluster/ });
+    await refused(['vip', 'move', vip, '--to', seedName], { code: 2, says: /--from/ });
+    await refused(['vip', 'move', '172.16.1.1', '--from', 'cluster-1', '--to', seedName], {
+      code: 1,
+      says: /other changes wait to be brought to the LBs: .*--pending/s,
+    });
+    const pending = ['vip', 'move', '172.16.1.1', '--from', 'cluster-1', '--to', seedName, '--pending'];
+    await refused(pending, { code: 2, says: /to\.vip2ws\[2\]\.vip: .*add its net to vipnets of cluster hy-outer/s });
+    await refused(['lb', 'retire', seedName, seedLb], { code: 1, says: /no other LB .* is in service.*--last/s });
+    await refused(['lb', 'retire', seedName, seedLb, '--last'], { code: 1, says: /cannot be asked: .*--unreachable/s });
+    await refused(['lb', 'retire', seedName, 'nobody', '--last'], { code: 1, says: /has no LB nobody/ });
+    expect(await everything(server)).toEqual(before);
+    const retire = ['lb', 'retire', seedName, seedLb, '--last', '--unreachable'];
+    expect((await weir([...retire, '--dry-run'])).out).toBe(`cluster ${seedName}: would become revision 2\n`);
+    const { code, out, err } = await weir(retire);
+    expect([code, out]).toEqual([0, `${seedLb}: retired\n`]);
+    expect(err).toMatch(/^warning: .*cannot be asked.*\n(?:.*\n)*its LIPs are in quarantine: 10\.0\.19\./);
+  });
+
   test('ws add, set, drain, undrain and remove', async () => {
     await done('ws', 'add', seedName, vip, 'a.room', 'b.room', '--weight', '50');
     await done('ws', 'set', seedName, vip, 'a.room', 'weight=7', 'address=10.9.9.1');
@@ -491,6 +523,67 @@ describe('activating', () => {
   });
 });
 
+describe('cluster rotate-key', () => {
+  const ospf = async () => (await seed()).ospf;
+  const rotate = ['cluster', 'rotate-key', seedName];
+
+  test('sends the new key and accepts the old one, then the new one alone', async () => {
+    await done('cluster', 'set', seedName, 'ospf.key=FirstKey');
+    const first = (await ospf())?.key;
+    const path = await file('SecondKey\n');
+    expect(await done(...rotate, '--keyid', '9', '--key-file', path, '--dry-run')).toContain('would become revision 3');
+    expect(await done(...rotate, '--keyid', '9', '--key-file', path)).toContain('revision 3; publish it with');
+    expect(await ospf()).toMatchObject({ keyid: 9, oldkey: first, oldkeyid: 8 });
+    expect((await ospf())?.key).not.toBe(first);
+    expect(await done(...rotate, '--finish', '-m', 'routers are done')).toContain('revision 4');
+    expect(Object.keys((await ospf()) ?? {}).sort()).toEqual(['key', 'keyid']);
+    expect(await done(...rotate, '--finish')).toContain('unchanged at revision 4');
+    expect(await done(...rotate, '--keyid', '8', '--key', 'ThirdKey')).toContain('revision 5');
+    expect(await ospf()).toMatchObject({ keyid: 8, oldkeyid: 9 });
+  });
+
+  test('says what is missing, and never a key', async () => {
+    await refused([...rotate, '--keyid', '9', '--key', 'K'], {
+      code: 1,
+      says: /has no OSPF key yet.*\n {2}weir cluster set/,
+    });
+    await done('cluster', 'set', seedName, 'ospf.key=FirstKey');
+    await refused(rotate, { code: 2, says: /--keyid is missing/ });
+    await refused([...rotate, '--keyid', '9'], { code: 2, says: /--key or by --key-file/ });
+    await refused([...rotate, '--keyid', '9', '--key', 'K', '--key-file', '-'], { code: 2, says: /name one of them/ });
+    for (const text of ['', '\n', 'Two\nLines\n']) {
+      await refused([...rotate, '--keyid', '9', '--key-file', await file(text)], { code: 2, says: /on one line/ });
+    }
+    await refused([...rotate, '--keyid', '8', '--key', 'SecondKey'], {
+      code: 2,
+      says: /oldkeyid.*both OSPF keys have/,
+    });
+    await refused([...rotate, '--keyid', '300', '--key', 'SecondKey'], { code: 2, says: /ospf\.keyid/ });
+    await refused([...rotate, '--finish', '--keyid', '9'], { code: 2, says: /--finish takes no key/ });
+    const { err } = await weir([...rotate, '--keyid', '9', '--key', 'a key with spaces']);
+    expect(err).toMatch(/set\.ospf\.key/);
+    expect(err).not.toContain('with spaces');
+    await done(...rotate, '--keyid', '9', '--key', 'SecondKey');
+    await refused([...rotate, '--keyid', '10', '--key', 'ThirdKey'], {
+      code: 1,
+      says: /still has OSPF key 8.*\n.*--finish/,
+    });
+    expect(await ospf()).toMatchObject({ keyid: 9, oldkeyid: 8 });
+  });
+});
+
+describe('probing', () => {
+  test('an LB that cannot be asked is a row with ssh’s words, and exit 1', async () => {
+    const { code, out, err } = await weir(['lb', 'probe', seedName]);
+    expect([code, err]).toEqual([1, '']);
+    expect(out).toMatch(new RegExp(`^${seedLb} +state +unreachable$`, 'm'));
+    expect(out).toMatch(/^ {2}cannot be asked: \S/m);
+    expectPlain(out);
+    await refused(['lb', 'probe', seedName, 'nobody'], { code: 1, says: /has no LB nobody/ });
+    await refused(['lb', 'probe', 'nowhere'], { code: 1, says: /not_found/ });
+  });
+});
+
 describe('render', () => {
   const expected = [
     'host/addresses',
@@ -589,6 +682,30 @@ test('export writes a file that import export finds unchanged', async () => {
   expect(err).toContain('0 imported, 1 unchanged, 0 refused\n');
   await refused(['export'], { code: 2, says: /--output/ });
   await refused(['import', 'export', '-f', '/nowhere'], { code: 2, says: /cannot be read/ });
+});
+
+test('import keepalived makes a document of a configuration, and needs no server', async () => {
+  const services = `virtual_server 60.28.208.1 80 {
+    delay_loop 6
+    lb_algo wrr
+    lb_kind FNAT
+    laddr_group_name g
+    quorum_up "ip addr add 60.28.208.1/32 dev lo"
+    real_server 10.1.0.1 80 {
+        TCP_CHECK {
+            connect_timeout 3
+        }
+    }
+}
+`;
+  const config = await file(services);
+  const base = await file(seedText);
+  const { code, out, err } = await weir(['import', 'keepalived', config, '--base', base], {});
+  expect(code).toBe(3);
+  expect(err).toContain('there is no local_address_group g');
+  const [first] = (parseYaml(out) as Cluster).vip2ws;
+  expect(first).toMatchObject({ wstype: 'apps', wss: ['ws-10-1-0-1'], ports: [{ sport: 80, check: { type: 'tcp' } }] });
+  await refused(['import', 'keepalived', '/nowhere/at/all'], { code: 2, says: /no such file/ });
 });
 
 test('help names every command, and a command’s help its options', async () => {

@@ -12,6 +12,10 @@ import type { ClusterStatusView } from '../src/contract/status.ts';
 import type { Cluster } from '../src/domain/edge/model.ts';
 import { kernelState, type LabEdge, openFigures, openLabEdge } from './testing/lab-edge.ts';
 
+/** How VIPs are announced, and whether LBs answer SYNs: `npm run soak:lab` runs all of this in each way. */
+const announce = process.env['WEIR_LAB_ANNOUNCE'] === 'redistribute' ? 'redistribute' : 'network';
+const synproxy = process.env['WEIR_LAB_SYNPROXY'] !== '0';
+
 const reason = whyNoLab();
 if (reason !== undefined) console.warn(`left out: the edge under traffic: ${reason}`);
 
@@ -30,7 +34,7 @@ describe.skipIf(reason !== undefined)(
     const usual = [`${VIP}:80`, `${STICKY}:80`, `${VIP}:80`, `${VIP}:443`];
 
     beforeAll(async () => {
-      edge = await openLabEdge({ targets: usual, rate: 200 });
+      edge = await openLabEdge({ targets: usual, rate: 200, announce, synproxy });
     }, 5 * minute);
     afterAll(async () => {
       figures.tell();

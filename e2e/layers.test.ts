@@ -21,6 +21,8 @@ const violations = [
   ['src/jobs/planted.ts', "import { createApp } from '../api/app.ts';"],
   ['src/adopt/planted.ts', "import { openState } from '../store/state.ts';"],
   ['src/adopt/original/planted.ts', "import { readFileSync } from 'node:fs';"],
+  ['src/adopt/keepalived/planted.ts', "import { publishToLb } from '../../publish/publish-lb.ts';"],
+  ['src/render/keepalived/planted.ts', "import { importKeepalived } from '../../adopt/keepalived/keepalived.ts';"],
   ['src/contract/planted.ts', "import { openState } from '../store/state.ts';"],
   ['src/client/planted.ts', "import { openState } from '../store/state.ts';"],
   ['src/cli/planted.ts', "import { openState } from '../store/state.ts';"],

@@ -63,6 +63,8 @@ export interface Lab {
   readonly sshConfigBeside: string;
   /** The lab's cluster as a document. */
   cluster(): Cluster;
+  /** All of its clusters. */
+  clusters(): Cluster[];
   /** As the router's: the LBs' addresses that packets for the VIP go to. */
   routesTo(vip: string): Promise<string[]>;
   /** Starts a program in this machine's own network that ends with the lab; its output is appended to a file. */
@@ -82,6 +84,7 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
   const reason = whyNoLab(kind);
   if (reason !== undefined) throw new WeirError('unavailable', reason);
   checkCount('LBs', options.lbs ?? 1, MAX_LBS);
+  checkCount('LBs', (options.lbs ?? 2) + (options.second ?? 0), MAX_LBS);
   checkCount('WSs', options.wss ?? 1, MAX_WSS);
   const makings = { ...others, kind };
   const topology = planTopology(makings);
@@ -198,6 +201,7 @@ function labOf(parts: Parts): Lab {
     sshConfig: ssh.configFile,
     sshConfigBeside: ssh.configFileBeside,
     cluster: () => clusterOf(topology),
+    clusters: () => topology.clusters.map((name) => clusterOf(topology, name)),
     routesTo: (vip) => router.routesTo(vip),
     async startBeside(argv, output) {
       const file = await open(output, 'a');

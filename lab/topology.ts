@@ -28,10 +28,17 @@ export interface TopologyOptions {
   readonly announce?: 'network' | 'redistribute';
   /** BFD beside OSPF: on the router, and its daemon on the LBs. Default: none. */
   readonly bfd?: boolean;
+  /** Whether the LBs answer SYNs themselves. Default: they do not. */
+  readonly synproxy?: boolean;
+  /** LBs of a second cluster, `lab2`, beside those of `lab`; together at most MAX_LBS. Default 0: there is none. */
+  readonly second?: number;
 }
+
+export type LabCluster = 'lab' | 'lab2';
 
 export interface LbPlan {
   readonly name: string;
+  readonly cluster: LabCluster;
   /** On eth0: uplink, OSPF, the side of the WSs. */
   readonly address: string;
   /** On eth1: where ssh goes. */
@@ -51,6 +58,7 @@ export interface WsPlan {
 
 export interface VipPlan {
   readonly address: string;
+  readonly cluster: LabCluster;
   readonly ports: readonly number[];
   /** Seconds a client keeps its WS; 0: it does not. */
   readonly persistence: number;
@@ -62,9 +70,12 @@ export interface Topology {
   /** All networks of the lab, `fabric` first: it holds the bridges. */
   readonly networks: readonly string[];
   readonly vips: readonly VipPlan[];
+  /** `lab` first. */
+  readonly clusters: readonly LabCluster[];
   /** As the document has it. */
   readonly ospf: Ospf & Required<Pick<Ospf, 'hello' | 'dead'>>;
   readonly bfd: boolean;
+  readonly synproxy: boolean;
 }
 
 export const vipNet = '10.50.0.0/24';
@@ -79,16 +90,28 @@ export const clientAddresses: readonly string[] = Array.from({ length: 64 }, (_,
 export const ospfKeyId = 8;
 
 export function planTopology(options: TopologyOptions = {}): Topology {
-  const { lbs = 2, wss = 3, hello = 1, dead = 4, ospfKey, bfd = false, announce } = options;
+  const {
+    lbs = 2,
+    wss = 3,
+    hello = 1,
+    dead = 4,
+    ospfKey,
+    bfd = false,
+    announce,
+    synproxy = false,
+    second = 0,
+  } = options;
   const webServers = countTo(wss).map(planWs);
   return {
-    lbs: countTo(lbs).map(planLb),
+    lbs: countTo(lbs + second).map((number) => planLb(number, number > lbs ? 'lab2' : 'lab')),
     wss: webServers,
     networks: ['fabric', 'router', 'client', 'manager', ...webServers.map(({ network }) => network)],
     vips: [
-      { address: '10.50.0.1', ports: [80, 443], persistence: 0 },
-      { address: '10.50.0.2', ports: [80], persistence: 50 },
+      { address: '10.50.0.1', cluster: 'lab', ports: [80, 443], persistence: 0 },
+      { address: '10.50.0.2', cluster: 'lab', ports: [80], persistence: 50 },
+      ...(second > 0 ? [{ address: '10.50.0.9', cluster: 'lab2', ports: [80], persistence: 0 } as const] : []),
     ],
+    clusters: second > 0 ? ['lab', 'lab2'] : ['lab'],
     ospf: {
       hello,
       dead,
@@ -97,6 +120,7 @@ export function planTopology(options: TopologyOptions = {}): Topology {
       ...(bfd ? { bfd } : {}),
     },
     bfd,
+    synproxy,
   };
 }
 
@@ -104,9 +128,10 @@ function countTo(count: number): number[] {
   return Array.from({ length: count }, (_, i) => i + 1);
 }
 
-function planLb(number: number): LbPlan {
+function planLb(number: number, cluster: LabCluster): LbPlan {
   return {
     name: `lb${number}.lab`,
+    cluster,
     address: `10.20.0.${10 + number}`,
     management: `10.99.0.${10 + number}`,
     lips: countTo(4).map((lip) => `10.20.0.${90 + 10 * number + lip}`),
@@ -119,10 +144,12 @@ function planWs(number: number): WsPlan {
   return { name: `ws${number}.lab`, address: `10.30.0.${10 + number}`, network: `ws${number}` };
 }
 
-/** The document of the lab's cluster: all VIPs with all WSs, all LBs, quick checks and timers. */
-export function clusterOf(topology: Topology): Cluster {
+/** The document of a cluster of the lab: its VIPs with all WSs, its LBs, quick checks and timers. */
+export function clusterOf(topology: Topology, name: LabCluster = 'lab'): Cluster {
+  const of = <T extends { readonly cluster: LabCluster }>(parts: readonly T[]) =>
+    parts.filter(({ cluster }) => cluster === name);
   return {
-    name: 'lab',
+    name,
     type: 'internal',
     device: 'eth0',
     vipnets: [vipNet],
@@ -131,8 +158,8 @@ export function clusterOf(topology: Topology): Cluster {
     ospf: topology.ospf,
     // A machine that is busy with much else may take more than a second for an answer.
     check: { interval: 1, timeout: 3, retry: 1 },
-    lbinfos: topology.lbs.map(documentLb),
-    vip2ws: topology.vips.map((vip) => documentVip(vip, topology.wss)),
+    lbinfos: of(topology.lbs).map(documentLb),
+    vip2ws: of(topology.vips).map((vip) => documentVip(vip, topology)),
   };
 }
 
@@ -148,12 +175,17 @@ function documentLb({ name, address, lips }: LbPlan): Lb {
   };
 }
 
-function documentVip({ address: vip, ports, persistence }: VipPlan, wss: readonly WsPlan[]): Vip {
+function documentVip({ address: vip, ports, persistence }: VipPlan, { wss, synproxy }: Topology): Vip {
   return {
     vip,
     wstype: 'web',
     wss: wss.map(({ name }) => name),
-    ports: ports.map((port) => ({ sport: port, dport: port, synproxy: 0, persistence_timeout: persistence })),
+    ports: ports.map((port) => ({
+      sport: port,
+      dport: port,
+      synproxy: synproxy ? 1 : 0,
+      persistence_timeout: persistence,
+    })),
     wsattrs: Object.fromEntries(wss.map(({ name, address }) => [name, { address }])),
   };
 }

@@ -70,6 +70,8 @@ const debianPackages = {
   modprobe: 'kmod',
   ipvsadm: 'ipvsadm',
   iptables: 'iptables',
+  ethtool: 'ethtool',
+  arping: 'iputils-arping',
   nginx: 'nginx-light',
   openssl: 'openssl',
   'redis-server': 'redis-server',

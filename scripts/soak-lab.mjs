@@ -1,11 +1,13 @@
 /**
- * npm run soak:lab [-- TIMES [BURNERS]]: the tests of the edge under traffic, 5 times in a row while 2 processes burn
- * CPU beside them. Stops at the first run that fails.
+ * npm run soak:lab [-- TIMES [BURNERS]]: the tests of the edge under traffic, TIMES in each way to announce, with and
+ * without SYN proxy, and with BFD, while BURNERS processes burn CPU beside them; 1 and 2 if nothing is said. Stops at the
+ * first run that fails.
  */
 import { spawn } from 'node:child_process';
 import { build, ensureDebianPackages, ensureInstalled, tool } from './lib.mjs';
 
-const [times = 5, burners = 2] = process.argv.slice(2).map(Number);
+const [times = 1, burners = 2] = process.argv.slice(2).map(Number);
+const ways = ['network', 'redistribute'].flatMap((announce) => ['0', '1'].map((synproxy) => ({ announce, synproxy })));
 ensureInstalled();
 ensureDebianPackages();
 build();
@@ -17,9 +19,18 @@ for (const child of burning) child.kill('SIGKILL');
 
 function soak() {
   for (let run = 1; run <= times; run += 1) {
-    console.log(`run ${run} of ${times}, ${burners} CPU burners beside it`);
-    const code = tool('vitest', ['run', 'e2e/lab-traffic.test.ts', 'e2e/lab-bfd.test.ts', '--no-file-parallelism']);
+    for (const { announce, synproxy } of ways) {
+      console.log(`run ${run} of ${times}, ${announce}, SYN proxy ${synproxy}, ${burners} CPU burners beside it`);
+      const env = { ...process.env, WEIR_LAB_ANNOUNCE: announce, WEIR_LAB_SYNPROXY: synproxy };
+      const code = lab(env, 'e2e/lab-traffic.test.ts');
+      if (code !== 0) return code;
+    }
+    const code = lab(process.env, 'e2e/lab-bfd.test.ts', 'e2e/lab-move.test.ts');
     if (code !== 0) return code;
   }
   return 0;
+}
+
+function lab(env, ...files) {
+  return tool('vitest', ['run', ...files, '--no-file-parallelism'], { env });
 }

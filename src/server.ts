@@ -18,8 +18,9 @@ import { takeOver, takeOverNow } from './jobs/leases.ts';
 import type { Work } from './jobs/leases.ts';
 import { createLbRequests } from './jobs/lb-requests.ts';
 import { createNeighbour } from './jobs/neighbour.ts';
+import { createProbes } from './jobs/probe.ts';
 import { createPublications } from './jobs/publications.ts';
-import { createPublished } from './jobs/published.ts';
+import { createPublished, lbsInService } from './jobs/published.ts';
 import { createReleases } from './jobs/releases.ts';
 import { createResolve } from './jobs/resolve.ts';
 import { createStatuses } from './jobs/status.ts';
@@ -55,7 +56,12 @@ export async function startServer({ settings, logger }: ServerOptions): Promise<
     const token = await adminToken(settings, store);
     const now = () => new Date();
     const randomId = () => randomBytes(4).toString('hex');
-    const state = await openState(store, { now, randomId, onError });
+    const state = await openState(store, {
+      now,
+      randomId,
+      onError,
+      inService: (cluster) => lbsInService(store, cluster),
+    });
     const releases = createReleases(state, createResolve({ hostsFile: settings.hosts || undefined }));
     const published = createPublished(store, state, releases);
     const jobs = {
@@ -81,6 +87,7 @@ export async function startServer({ settings, logger }: ServerOptions): Promise<
     const activations = createActivations({ ...jobs, waitSeconds: settings.activate_wait, timeoutMs: activateMs });
     const lbRequests = createLbRequests({ ...jobs, timeoutMs: activateMs });
     const statuses = createStatuses({ ...jobs, parallel: settings.ssh_parallel });
+    const probes = createProbes({ ...jobs, parallel: settings.ssh_parallel });
     const takeOvers = {
       ...jobs,
       async settle({ cluster, id }: Work) {
@@ -102,6 +109,7 @@ export async function startServer({ settings, logger }: ServerOptions): Promise<
         activations,
         lbRequests,
         statuses,
+        probes,
         neighbour,
         adminToken: token,
         version,
@@ -128,6 +136,7 @@ export async function startServer({ settings, logger }: ServerOptions): Promise<
         for (const stop of watches) stop();
         lbRequests.close();
         statuses.close();
+        probes.close();
         await Promise.all([publications.close(), activations.close()]);
         await app.close();
         state.close();

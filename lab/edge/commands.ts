@@ -14,12 +14,15 @@ const up: Command = {
   options: [
     { flags: '--lbs <count>', help: 'LBs, 1 to 8; default 2' },
     { flags: '--wss <count>', help: 'WSs, 1 to 64; default 3' },
+    { flags: '--announce <style>', help: 'how VIPs are announced: network (default) or redistribute' },
+    { flags: '--synproxy', help: 'the LBs answer SYNs themselves' },
+    { flags: '--second <count>', help: 'LBs of a second cluster, lab2, to move VIPs to' },
     { flags: '--bfd', help: 'BFD beside OSPF: an LB that vanishes is noticed within a second' },
     { flags: '--install', help: 'install the Debian packages that are missing' },
     { flags: '--listen <address>', help: 'ADDRESS:PORT of Weir; default 127.0.0.1:8084, or a free port' },
     { flags: '--store <store>', help: 'as WEIR_STORE; default the embedded one, which ends with the lab' },
   ],
-  examples: ['weir lab up', 'weir lab up --lbs 3 --wss 5 --bfd --install'],
+  examples: ['weir lab up', 'weir lab up --lbs 3 --wss 5 --bfd --install', 'weir lab up --second 2 --synproxy'],
   async run(context) {
     requireRoot();
     const options = edgeOptions(context.options);
@@ -133,9 +136,17 @@ function edgeOptions(given: CommandContext['options']): EdgeOptions {
     lbs: count(given['lbs'], '--lbs'),
     wss: count(given['wss'], '--wss'),
     bfd: given['bfd'] === true ? true : undefined,
+    announce: announceOf(given['announce']),
+    synproxy: given['synproxy'] === true ? true : undefined,
+    second: count(given['second'], '--second'),
     listen: given['listen'] as string | undefined,
     store: storeOf(given['store'] as string | undefined),
   };
+}
+
+function announceOf(text: unknown): EdgeOptions['announce'] {
+  if (text === undefined || text === 'network' || text === 'redistribute') return text;
+  throw new WeirError('usage', `--announce ${String(text)} is no style`, { hint: 'write network or redistribute' });
 }
 
 /** Weir's folder is another than this one. */

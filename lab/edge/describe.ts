@@ -17,6 +17,10 @@ export interface LabView {
   /** Whether its Weir runs. */
   readonly weir: 'up' | 'down';
   readonly bfd: boolean;
+  readonly announce: 'network' | 'redistribute';
+  readonly synproxy: boolean;
+  /** LBs and VIPs of each cluster. */
+  readonly clusters: Readonly<Record<string, { readonly lbs: readonly string[]; readonly vips: readonly string[] }>>;
   readonly addresses: {
     readonly client: readonly string[];
     readonly router: Readonly<Record<string, string>>;
@@ -46,6 +50,16 @@ export async function viewOf({ lab, weir }: Edge): Promise<LabView> {
     off: (await offOf(lab)).map(({ name }) => name),
     weir: weirRuns(lab) ? 'up' : 'down',
     bfd: topology.bfd,
+    announce: topology.ospf.announce ?? 'redistribute',
+    synproxy: topology.synproxy,
+    clusters: Object.fromEntries(
+      lab
+        .clusters()
+        .map(({ name, lbinfos, vip2ws }) => [
+          name,
+          { lbs: lbinfos.map(({ hostname }) => hostname), vips: vip2ws.map(({ vip }) => vip) },
+        ]),
+    ),
     addresses: {
       client: clientAddresses,
       router: routerAddress,
@@ -65,14 +79,15 @@ export function describe(view: LabView): string {
 function picture(view: LabView): string {
   const { client, router, machines, lips } = view.addresses;
   const lbs = view.lbs.map((lb) => {
+    const cluster = view.clusters['lab2']?.lbs.includes(lb) === true ? '   cluster lab2' : '';
     const power = view.off.includes(lb) ? '   no power' : '';
-    return `    ${lb.padEnd(10)} ${machines[lb]}   LIPs ${range(lips[lb] ?? [])}${power}`;
+    return `    ${lb.padEnd(10)} ${machines[lb]}   LIPs ${range(lips[lb] ?? [])}${cluster}${power}`;
   });
   const wss = view.wss.map((ws) => `    ${ws.padEnd(10)} ${machines[ws]}`);
   return [
     `client ${range(client)}`,
     `  |`,
-    `router ${router['client']}  ECMP over the LBs by OSPF${view.bfd ? ' and BFD' : ''}`,
+    `router ${router['client']}  ECMP over the LBs by OSPF (${view.announce})${view.bfd ? ' and BFD' : ''}`,
     `  |-- uplink ${uplinkNet}, router ${router['uplink']}`,
     ...lbs,
     `  |-- WSs ${wsNet}, router ${router['ws']}`,

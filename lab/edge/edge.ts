@@ -3,7 +3,7 @@
  * It is whole or not there: until it stands, it ends with the process that brings it up.
  */
 import { randomBytes } from 'node:crypto';
-import type { ActivationView, LbJobView, PublicationView } from '../../src/contract/schemas.ts';
+import type { LbJobView } from '../../src/contract/schemas.ts';
 import type { Client } from '../../src/client/client.ts';
 import { WeirError } from '../../src/domain/errors.ts';
 import { type Lab, type LabLb, type LabMakings, labsFolder, openLab, takeUpLab, waitFor } from '../lab.ts';
@@ -20,6 +20,12 @@ export interface EdgeOptions {
   readonly wss?: number | undefined;
   /** BFD beside OSPF; default: none. */
   readonly bfd?: boolean | undefined;
+  /** Default network. */
+  readonly announce?: 'network' | 'redistribute' | undefined;
+  /** Whether the LBs answer SYNs themselves; default: they do not. */
+  readonly synproxy?: boolean | undefined;
+  /** LBs of a second cluster; default 0: there is none. */
+  readonly second?: number | undefined;
   /** ADDRESS:PORT of Weir; default 127.0.0.1:8084, or a free port where that is taken. */
   readonly listen?: string | undefined;
   /** As WEIR_STORE; default: the embedded one. */
@@ -86,27 +92,39 @@ function lbNamed(lab: Lab, name: string): LabLb {
 }
 
 function refuseOther(is: LabMakings & WeirPlan, wanted: EdgeOptions): void {
-  const names = ['lbs', 'wss', 'bfd', 'listen', 'store'] as const;
+  const names = ['lbs', 'wss', 'bfd', 'announce', 'synproxy', 'second', 'listen', 'store'] as const;
   if (names.every((name) => wanted[name] === undefined || wanted[name] === is[name])) return;
-  const words = `${is.lbs} LBs and ${is.wss} WSs, ${is.bfd ? 'with' : 'without'} BFD, Weir on ${is.listen}`;
+  const words = [
+    `${is.lbs} LBs${is.second ? `, ${is.second} of a second cluster` : ''} and ${is.wss} WSs`,
+    `${is.bfd ? 'with' : 'without'} BFD`,
+    `${is.synproxy ? 'with' : 'without'} SYN proxy`,
+    `announced by ${is.announce}`,
+    `Weir on ${is.listen}`,
+  ].join(', ');
   throw new WeirError('conflict', `Another lab is up: ${words}`, { hint: 'weir lab down ends it' });
 }
 
 async function create(options: EdgeOptions, tell: Tell): Promise<Edge> {
-  const { directory, lbs = 2, wss = 3, bfd = false } = options;
+  // FRR's routers follow what is redistributed a second later (docs/decisions/0013-bfd.md).
+  const { directory, lbs = 2, wss = 3, bfd = false, announce = 'network', synproxy = false, second = 0 } = options;
   const plan = await planWeir(options.listen, options.store);
   const ospfKey = randomBytes(8).toString('hex');
-  // FRR's routers follow what is redistributed a second later (docs/decisions/0013-bfd.md).
-  const makings = { lbs, wss, bfd, ospfKey, announce: 'network' } as const;
+  const makings = { lbs, wss, bfd, ospfKey, announce, synproxy, second } as const;
   const lab = await openLab({ ...(directory === undefined ? {} : { directory }), ...makings, boot: false });
   try {
     tell('nets, router and WSs run; booting LBs, starting Weir');
-    const [weir] = await all([startWeir(lab, plan), ...lab.lbs.map((lb) => lb.boot())]);
+    const starting = startWeir(lab, plan);
+    await all<unknown>([starting, ...lab.lbs.map((lb) => lb.boot())]);
+    const weir = await starting;
     tell(`LBs have booted, Weir listens on ${weir.url}`);
-    await weir.client.call('/clusters/lab', { method: 'PUT', body: lab.cluster() });
-    await doJob<PublicationView>(weir.client, 'publications');
+    for (const cluster of lab.clusters()) {
+      await weir.client.call(`/clusters/${cluster.name}`, { method: 'PUT', body: cluster });
+    }
+    const jobs = (kind: 'publications' | 'activations', body?: object) =>
+      all<unknown>(lab.topology.clusters.map((cluster) => doJob(weir.client, `/clusters/${cluster}/${kind}`, body)));
+    await jobs('publications');
     tell('published');
-    await doJob<ActivationView>(weir.client, 'activations', { parallel: lbs });
+    await jobs('activations', { parallel: Math.max(lbs, second) });
     tell('activated');
     await waitForRoutes(lab);
     tell('the router sends packets for every VIP to all LBs');
@@ -120,7 +138,7 @@ async function create(options: EdgeOptions, tell: Tell): Promise<Edge> {
 }
 
 /** As Promise.all, but nothing goes on any more once it has rejected. */
-async function all<T>(work: readonly [T | Promise<T>, ...Promise<unknown>[]]): Promise<[T, ...unknown[]]> {
+async function all<T>(work: readonly (T | Promise<T>)[]): Promise<T[]> {
   await Promise.allSettled(work);
   return Promise.all(work);
 }
@@ -142,29 +160,24 @@ export async function offOf(lab: Lab): Promise<LabLb[]> {
 const jobTimeoutMs = 180_000;
 
 /** To its end; fails with the words of the LBs that failed. */
-async function doJob<T extends LbJobView>(
-  client: Client,
-  kind: 'publications' | 'activations',
-  body: object = {},
-): Promise<void> {
-  const path = `/clusters/lab/${kind}`;
-  const { data: started } = await client.call<T>(path, { method: 'POST', body });
-  const isOver = async (): Promise<T | false> => {
-    const { data } = await client.call<T>(`${path}/${started.id}`);
+async function doJob(client: Client, path: string, body: object = {}): Promise<void> {
+  const { data: started } = await client.call<LbJobView>(path, { method: 'POST', body });
+  const isOver = async (): Promise<LbJobView | false> => {
+    const { data } = await client.call<LbJobView>(`${path}/${started.id}`);
     return data.state !== 'running' && data;
   };
-  const ended = await waitFor(`the end of ${kind} ${started.id}`, isOver, { timeoutMs: jobTimeoutMs, everyMs: 100 });
+  const ended = await waitFor(`the end of ${path}/${started.id}`, isOver, { timeoutMs: jobTimeoutMs, everyMs: 100 });
   if (ended.state === 'done') return;
   const words = Object.entries(ended.lbs).map(
     ([lb, { state, step, message }]) => `${lb}: ${state} at ${step}: ${message}`,
   );
-  throw new WeirError('failed', `${kind} ${started.id} of the lab’s cluster failed\n${words.join('\n')}`);
+  throw new WeirError('failed', `${path}/${started.id} failed\n${words.join('\n')}`);
 }
 
 async function waitForRoutes(lab: Lab): Promise<void> {
-  const all = lab.lbs.length;
-  for (const { address } of lab.topology.vips) {
-    const isWhole = async (): Promise<boolean> => (await lab.routesTo(address)).length === all;
+  for (const { address, cluster } of lab.topology.vips) {
+    const wanted = lab.topology.lbs.filter((lb) => lb.cluster === cluster).length;
+    const isWhole = async (): Promise<boolean> => (await lab.routesTo(address)).length === wanted;
     await waitFor(`the router to have ${address} over all LBs`, isWhole, { timeoutMs: 60_000 });
   }
 }

@@ -12,6 +12,7 @@ import type { Net } from '../domain/address.ts';
 import type { Activations } from '../jobs/activations.ts';
 import type { LbRequests } from '../jobs/lb-requests.ts';
 import type { Neighbour } from '../jobs/neighbour.ts';
+import type { Probes } from '../jobs/probe.ts';
 import type { Publications } from '../jobs/publications.ts';
 import type { PublishedReleases } from '../jobs/published.ts';
 import type { Releases } from '../jobs/releases.ts';
@@ -27,7 +28,9 @@ import { eventRoutes } from './events.ts';
 import { installFreshness } from './freshness.ts';
 import { healthRoutes } from './health.ts';
 import { installMetrics } from './metrics.ts';
+import { movingRoutes } from './moving.ts';
 import { originalApi } from './original/original.ts';
+import { probeRoutes } from './probe.ts';
 import { publishingRoutes } from './publishing.ts';
 import { readRoutes } from './reads.ts';
 import { sharingRoutes } from './sharing.ts';
@@ -44,6 +47,7 @@ export interface Services {
   activations: Activations;
   lbRequests: LbRequests;
   statuses: Statuses;
+  probes: Probes;
   /** Where the store has mirrors that another program may write. */
   neighbour: Neighbour | undefined;
   adminToken: string;
@@ -102,11 +106,13 @@ export async function createApp(services: Services, options: AppOptions): Promis
     async (v1) => {
       installFreshness(v1, services.state);
       changeRoutes(v1, services);
+      movingRoutes(v1, services);
       readRoutes(v1, services);
       wstypeRoutes(v1, services);
       publishingRoutes(v1, services);
       activatingRoutes(v1, services);
       statusRoutes(v1, services);
+      probeRoutes(v1, services);
       sharingRoutes(v1, services);
       transferRoutes(v1, services);
       eventRoutes(v1, services);

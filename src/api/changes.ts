@@ -203,7 +203,7 @@ function isDry(request: FastifyRequest): boolean {
   return readQuery(request, changeQuery).dryRun === true;
 }
 
-function requestOf(request: FastifyRequest, cluster: string, calls: readonly Call[]): ChangeRequest {
+export function requestOf(request: FastifyRequest, cluster: string, calls: readonly Call[]): ChangeRequest {
   const query = readQuery(request, changeQuery);
   const expected = ifMatch(request);
   return {
@@ -226,7 +226,7 @@ function answer(reply: FastifyReply, outcome: ChangeOutcome, context: AnswerCont
   return resultOf(outcome, context);
 }
 
-function resultOf(outcome: ChangeOutcome, context: AnswerContext): ChangeResult {
+export function resultOf(outcome: ChangeOutcome, context: AnswerContext): ChangeResult {
   const touched = outcome.patch ? (outcome.patch.lbinfos?.set ?? []) : (outcome.cluster?.lbinfos ?? []);
   return {
     cluster: context.cluster,

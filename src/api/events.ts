@@ -61,13 +61,10 @@ function lastEventId(request: FastifyRequest): number | undefined {
 }
 
 function sendEvent(sse: Sse, event: StoreEvent, cluster: string | undefined): void {
-  for (const change of event.changes) {
-    if (cluster !== undefined && change.name !== cluster) continue;
-    const { name, revision, digest, deleted, calls } = change;
-    sse.send(
-      'change',
-      { cluster: name, revision, digest, deleted, at: event.at, by: event.by, operations: calls },
-      event.id,
-    );
-  }
+  const changes = event.changes.filter((change) => cluster === undefined || change.name === cluster);
+  changes.forEach(({ name, revision, digest, deleted, calls }, i) => {
+    // Who is cut off between two changes of one commit has not had that commit.
+    const id = i === changes.length - 1 ? event.id : undefined;
+    sse.send('change', { cluster: name, revision, digest, deleted, at: event.at, by: event.by, operations: calls }, id);
+  });
 }

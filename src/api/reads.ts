@@ -8,7 +8,7 @@ import { addressOf } from '../domain/edge/addresses.ts';
 import { lipCapacity } from '../domain/edge/capacity.ts';
 import { lipsOf } from '../domain/edge/lips.ts';
 import { dataplaneOf, idcOf, portKey } from '../domain/edge/model.ts';
-import type { Cluster } from '../domain/edge/model.ts';
+import type { Cluster, Vip } from '../domain/edge/model.ts';
 import { diffCluster } from '../domain/edge/patch.ts';
 import { WeirError } from '../domain/errors.ts';
 import { mustGet } from '../jobs/releases.ts';
@@ -107,21 +107,18 @@ export function readRoutes(app: FastifyInstance, services: Services): void {
             (query.wstype === undefined || v.wstype === query.wstype) &&
             (query.vip === undefined || v.vip === query.vip),
         )
-        .map((v): VipRow => ({
-          cluster: c.name,
-          vip: v.vip,
-          wstype: v.wstype,
-          ports: v.ports.map((p) => `${portKey(p)}→${p.dport}`),
-          wss: v.wss.length,
-          domains: v.domains ?? [],
-          ...(v.owner === undefined ? {} : { owner: v.owner }),
+        .map((v) => ({
+          // A VIP that moves is in two clusters: the one that it comes from first.
+          key: v.moving?.from === undefined ? v.vip : `${v.vip} ${c.name}`,
+          row: vipRow(c.name, v),
         })),
     );
-    return pageOf(
-      sorted(rows, (r) => r.vip),
+    const page = pageOf(
+      sorted(rows, (r) => r.key),
       query,
-      (r) => r.vip,
+      (r) => r.key,
     );
+    return { ...page, items: page.items.map((r) => r.row) };
   });
 
   addRoute(app, routes.lbList, (request) => {
@@ -163,6 +160,11 @@ const wsKey = (row: WsRow) => `${row.ws} ${row.cluster}`;
 
 function sorted<T>(rows: T[], key: (row: T) => string): T[] {
   return rows.sort((a, b) => (key(a) < key(b) ? -1 : 1));
+}
+
+function vipRow(cluster: string, { vip, wstype, ports, wss, domains = [], owner }: Vip): VipRow {
+  const shown = ports.map((p) => `${portKey(p)}→${p.dport}`);
+  return { cluster, vip, wstype, ports: shown, wss: wss.length, domains, ...(owner === undefined ? {} : { owner }) };
 }
 
 function chosen({ state }: Services, name: string | undefined): ClusterState[] {

@@ -129,7 +129,7 @@ const groups: Record<string, string> = {
   lb: 'Add, change, drain and remove LBs',
   ws: 'Add, change, drain and remove WSs',
   port: 'Add, change and remove ports',
-  import: 'Take in clusters: from the original, or from an export',
+  import: 'Take in clusters: from the original, an export, or a keepalived.conf',
   wstype: 'Ask which machines a wstype has',
   lab: 'A real edge on this machine: LBs, router, WSs, a client, and Weir',
 };

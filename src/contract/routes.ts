@@ -7,8 +7,10 @@ import Type from 'typebox';
 import type { TSchema } from 'typebox';
 import { ExportedCluster } from '../domain/edge/exported.ts';
 import { Cluster, ClusterType } from '../domain/edge/model.ts';
+import { moveSteps } from '../domain/edge/moving.ts';
 import { operations } from '../domain/edge/operations.ts';
 import { strict, text } from '../domain/schema.ts';
+import { ClusterProbeView } from './probe.ts';
 import * as s from './schemas.ts';
 import { ClusterStatusView, ConnectionsView } from './status.ts';
 
@@ -84,6 +86,20 @@ export const routes = {
       strict,
     ),
     answer: s.ChangeResult,
+  },
+  vipMove: {
+    method: 'POST',
+    path: '/clusters/:cluster/vips/:vip/move',
+    tag: 'clusters',
+    summary: 'A step of moving a VIP to another cluster; publishes nothing',
+    description:
+      'begin: the other cluster gets it too. withdraw: this cluster announces it no more, and serves it still. end: this cluster loses it. cancel: the other loses it, and this one is as before. Each changes both documents at once, or neither. While it moves, nothing else may remove it or set `moving`. If-Match is the ETag of this cluster.',
+    query: changeQuery,
+    body: Type.Object(
+      { to: text('name', 'the other cluster'), step: Type.Union(moveSteps.map((step) => Type.Literal(step))) },
+      strict,
+    ),
+    answer: s.MoveResult,
   },
   historyList: {
     method: 'GET',
@@ -350,16 +366,30 @@ export const routes = {
     method: 'GET',
     path: '/clusters/:cluster/connections',
     tag: 'status',
-    summary: 'Connections and persistence entries that lead to a WS, on each LB',
-    description: 'Summed over its ports and VIPs. An LB that cannot be read has `error`, and null for its numbers.',
+    summary: 'Connections and persistence entries that lead to a WS, or to all of a VIP, on each LB',
+    description:
+      'Summed over ports and VIPs. Name a WS, VIPs, or both. An LB that cannot be read has `error`, and null for its numbers.',
     query: Type.Object(
       {
-        ws: str('hostname'),
+        ws: o(str('hostname; default all WSs of these VIPs')),
         vip: o(Type.String({ description: 'only behind these VIPs, separated by commas', maxLength: 65536 })),
       },
       strict,
     ),
     answer: ConnectionsView,
+  },
+  clusterProbe: {
+    method: 'POST',
+    path: '/clusters/:cluster/probe',
+    tag: 'status',
+    summary: 'What the LBs are, and where that disagrees with the document: dataplane, routing, interfaces, LIPs',
+    description:
+      'Asks the LBs at once, and changes nothing on them. Each sends ARP requests for its LIPs that are not on it. An LB that cannot be asked is `unreachable` with its error.',
+    query: Type.Object(
+      { lbs: o(Type.String({ description: 'only these LBs, separated by commas', maxLength: 65536 })) },
+      strict,
+    ),
+    answer: ClusterProbeView,
   },
   vipList: {
     method: 'GET',

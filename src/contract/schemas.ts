@@ -52,6 +52,14 @@ export const ChangeResult = Type.Object(
 );
 export type ChangeResult = Static<typeof ChangeResult>;
 
+export const MoveResult = Type.Object({
+  vip: text,
+  step: text,
+  from: ChangeResult,
+  to: ChangeResult,
+});
+export type MoveResult = Static<typeof MoveResult>;
+
 export const ClusterSummary = Type.Object({
   name: text,
   type: ClusterType,

@@ -103,6 +103,11 @@ export const LbStatusView = Type.Object({
   drained: o(orNull(Drained)),
   deviations: o(Findings),
   notes: o(Findings),
+  announced: o(
+    Type.Array(Type.Object({ vip: text, on: Type.String({ description: 'lo, or weir-high: at high cost' }) }), {
+      description: 'addresses of vipnets that the LB announces, with services=true',
+    }),
+  ),
   services: o(
     Type.Array(Type.Object({ service: text, scheduler: text, servers: Type.Array(RealServer) }), {
       description: 'the IPVS table, with services=true',
@@ -120,7 +125,7 @@ export const ClusterStatusView = Type.Object({
 export type ClusterStatusView = Static<typeof ClusterStatusView>;
 
 export const ConnectionsView = Type.Object({
-  ws: text,
+  ws: orNull(Type.String({ description: 'null: all of these VIPs' })),
   lbs: Type.Record(
     text,
     Type.Object({

@@ -3,6 +3,7 @@
  * and their differences. Differences that LBs share are made and shown once.
  */
 import { createTwoFilesPatch } from 'diff';
+import { wsNotes } from '../domain/edge/notes.ts';
 import type { Problem } from '../domain/problem.ts';
 import type { Release } from '../render/cluster.ts';
 import type { RenderedFile } from '../render/files.ts';
@@ -93,7 +94,7 @@ export async function makePlan(cluster: string, releases: Releases, published: P
     changes: Object.values(lbs).some((lb) => lb.published?.release !== lb.release),
     lbs,
     files,
-    warnings,
+    warnings: [...warnings, ...wsNotes(state.cluster)],
     truncated,
   };
 }

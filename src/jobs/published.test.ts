@@ -136,3 +136,21 @@ test('what several LBs are noted for at once is all kept; what is noted by who l
   await jobs.published.doubt({ ...LB1, fence: lease?.fence ?? 0 });
   expect((await jobs.published.doubts('c')).size).toBe(1);
 });
+
+test('LIPs of an LB that activated something do not change under its connections, until it is drained', async () => {
+  await change('cluster.set', { set: { dataplane: 'ipvs' } });
+  const lips = (last: number) => ({ lb: 'lb1.room1', set: { lips: [`10.8.0.1-${last}`] } });
+  await change('lb.set', lips(5));
+  await record('lb1.room1');
+  await change('lb.set', lips(6));
+  await jobs.published.activated(LB1);
+  await change('lb.set', lips(7));
+  const fewer = change('lb.set', lips(4));
+  await expect(fewer).rejects.toMatchObject({
+    code: 'conflict',
+    problems: [{ code: 'lips_in_service', path: 'lbinfos[0].lips' }],
+  });
+  await change('lb.set', { lb: 'lb1.room1', set: { state: 'drain' } });
+  await change('lb.set', lips(4));
+  expect(jobs.state.get('c')?.lips.lbs['lb1.room1']).toHaveLength(4);
+});

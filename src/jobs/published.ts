@@ -155,6 +155,13 @@ export function createPublished(store: Store, state: State, releases: Releases):
   };
 }
 
+/** LBs of a cluster that Weir saw activate anything. */
+export async function lbsInService(store: Store, cluster: string): Promise<ReadonlySet<string>> {
+  const record = await store.record({ kind: KIND, key: cluster });
+  const { lbs } = (record?.value as PublishedRecord | undefined) ?? nothing;
+  return new Set(Object.keys(lbs).filter((lb) => lbs[lb]?.active !== undefined));
+}
+
 function withOutcomes(before: PublishedRecord, cluster: ClusterState, outcomes: readonly Published[]): PublishedRecord {
   const basis: Basis = { revision: cluster.revision, lips: cluster.lips, found: cluster.addresses.found };
   const text = canonical(basis);

@@ -10,7 +10,9 @@ import { refuse, WeirError } from '../domain/errors.ts';
 import type { Problem } from '../domain/problem.ts';
 import { renderCluster } from '../render/cluster.ts';
 import type { Release, Rendered } from '../render/cluster.ts';
-import { secretName } from '../store/secrets.ts';
+import { ospfKeysOf } from '../render/routing/ospf.ts';
+import type { OspfKeys } from '../render/routing/ospf.ts';
+import { secretName, secretsOf } from '../store/secrets.ts';
 import type { ClusterState } from '../store/present.ts';
 import type { State } from '../store/state.ts';
 import type { Resolve } from './resolve.ts';
@@ -34,14 +36,23 @@ export interface Basis {
 export function createReleases(state: State, resolve: Resolve): Releases {
   const rendered = new WeakMap<ClusterState, Rendered>();
 
-  function keyOf(cluster: Cluster): string | undefined {
-    const name = secretName(cluster.ospf?.key);
-    if (name === undefined) return undefined;
-    const key = state.secret(name);
-    if (key !== undefined) return key;
-    throw new WeirError('failed', `the OSPF key ${cluster.ospf?.key} of cluster ${cluster.name} is not in the store`, {
-      hint: `set it again: weir cluster set ${cluster.name} ospf.key=KEY`,
+  /** undefined for those that are not in the store. */
+  function keysOf(cluster: Cluster): OspfKeys {
+    return ospfKeysOf(cluster, (reference) => {
+      const name = secretName(reference);
+      return name === undefined ? undefined : state.secret(name);
     });
+  }
+
+  function knownKeysOf(cluster: Cluster): OspfKeys {
+    for (const { name: field, key } of secretsOf(cluster)) {
+      const name = secretName(key);
+      if (name === undefined || state.secret(name) !== undefined) continue;
+      throw new WeirError('failed', `the OSPF key ${key} of cluster ${cluster.name} is not in the store`, {
+        hint: `set it again: weir cluster set ${cluster.name} ospf.${field}=KEY`,
+      });
+    }
+    return keysOf(cluster);
   }
 
   return {
@@ -58,7 +69,7 @@ export function createReleases(state: State, resolve: Resolve): Releases {
       let result = rendered.get(cluster);
       if (!result?.ok) {
         const { lips, addresses } = cluster;
-        result = renderCluster({ cluster: cluster.cluster, lips, addresses, ospfKey: keyOf(cluster.cluster) });
+        result = renderCluster({ cluster: cluster.cluster, lips, addresses, ospfKeys: knownKeysOf(cluster.cluster) });
         rendered.set(cluster, result);
       }
       if (!result.ok) throw refuse(result.problems, 'unresolved');
@@ -67,9 +78,7 @@ export function createReleases(state: State, resolve: Resolve): Releases {
     rebuild(basis, cluster) {
       // From the present ones, so that files whose addresses did not change are not rendered again.
       const addresses = nextAddresses(state.get(cluster.name)?.addresses ?? noAddresses, basis.found);
-      const name = secretName(cluster.ospf?.key);
-      const ospfKey = name === undefined ? undefined : state.secret(name);
-      const result = renderCluster({ cluster, lips: basis.lips, addresses, ospfKey });
+      const result = renderCluster({ cluster, lips: basis.lips, addresses, ospfKeys: keysOf(cluster) });
       return result.ok ? result.releases : [];
     },
   };

@@ -4,12 +4,13 @@
  */
 import { setMaxListeners } from 'node:events';
 import pLimit from 'p-limit';
+import { contains, parseAddress, parseNet } from '../domain/address.ts';
 import { addressOf } from '../domain/edge/addresses.ts';
 import type { Lb } from '../domain/edge/model.ts';
 import { messageOf, WeirError } from '../domain/errors.ts';
 import { compareLb } from '../observe/compare.ts';
 import type { LbConnections } from '../observe/ipvs.ts';
-import type { LbStatus } from '../observe/model.ts';
+import type { LbStatus, Observation } from '../observe/model.ts';
 import { connectionsOf, observeLb } from '../observe/observe-lb.ts';
 import type { ObserveLb, VipWs } from '../observe/observe-lb.ts';
 import type { Remote } from '../remote/port.ts';
@@ -41,7 +42,16 @@ export interface ClusterStatus {
   /** Why nothing can be rendered from it, so that nothing is desired; null where it can. */
   unrenderable: string | null;
   /** In the document's order. */
-  lbs: LbStatus[];
+  lbs: LbStatusRow[];
+}
+
+/** `announced` with `services`, of an LB that can be read. */
+export type LbStatusRow = LbStatus & { announced?: Announced[] };
+
+/** An address of the VIP nets that an LB has where OSPF announces it. */
+export interface Announced {
+  vip: string;
+  on: 'lo' | 'weir-high';
 }
 
 export interface StatusRequest {
@@ -54,8 +64,9 @@ export interface StatusRequest {
 
 export interface ConnectionsRequest {
   cluster: string;
-  ws: string;
-  /** Only behind these VIPs; all of its VIPs if left out. */
+  /** All WSs of `vips` if left out. */
+  ws?: string | undefined;
+  /** Only behind these VIPs; all VIPs of the WS if left out. */
   vips?: readonly string[] | undefined;
 }
 
@@ -65,13 +76,14 @@ export type ConnectionsRow =
   | { active: null; inactive: null; persistent: null; servers: null; error: string };
 
 export interface Connections {
-  ws: string;
+  /** null: all WSs of the VIPs. */
+  ws: string | null;
   lbs: Record<string, ConnectionsRow>;
 }
 
 export interface Statuses {
   of(request: StatusRequest): Promise<ClusterStatus>;
-  /** Connections that lead to a WS, on each LB, over all its ports. */
+  /** Connections that lead to a WS, or to all of some VIPs, on each LB, over all ports. */
   connections(request: ConnectionsRequest): Promise<Connections>;
   /** Ends sessions. */
   close(): void;
@@ -101,7 +113,7 @@ export function createStatuses(options: StatusOptions): Statuses {
       const lbs = cluster.cluster.lbinfos.filter((lb) => chosen.has(lb));
       const { desired, unrenderable } = desiredOf(cluster);
       const given = await published.given(cluster.name);
-      const one = async (lb: Lb): Promise<LbStatus> => {
+      const one = async (lb: Lb): Promise<LbStatusRow> => {
         const release = desired.get(lb.hostname);
         const wanted = release
           ? { release: release.id, revision: cluster.revision, state: lb.state ?? ('up' as const) }
@@ -118,7 +130,10 @@ export function createStatuses(options: StatusOptions): Statuses {
           limit: options.limit ?? 100,
           services: request.services ?? false,
         };
-        return compareLb(comparison, observed.value);
+        const status = compareLb(comparison, observed.value);
+        return request.services
+          ? { ...status, announced: announcedOf(observed.value, cluster.cluster.vipnets) }
+          : status;
       };
       return {
         cluster: cluster.name,
@@ -130,7 +145,7 @@ export function createStatuses(options: StatusOptions): Statuses {
 
     async connections({ cluster: name, ws, vips }) {
       const cluster = mustGet(state, name);
-      const pairs = pairsOf(cluster, ws, vips);
+      const pairs = ws === undefined ? pairsOfVips(cluster, vips ?? []) : pairsOf(cluster, ws, vips);
       const rows = await Promise.all(
         cluster.cluster.lbinfos.map((lb) =>
           limit(async (): Promise<[string, ConnectionsRow]> => {
@@ -139,7 +154,7 @@ export function createStatuses(options: StatusOptions): Statuses {
           }),
         ),
       );
-      return { ws, lbs: Object.fromEntries(rows) };
+      return { ws: ws ?? null, lbs: Object.fromEntries(rows) };
     },
 
     close: () => ending.abort(),
@@ -158,8 +173,38 @@ export function createStatuses(options: StatusOptions): Statuses {
 
 const unknown = { active: null, inactive: null, persistent: null, servers: null } as const;
 
+/** By what the kernel has, whatever any release says. */
+function announcedOf({ addresses }: Observation, vipnets: readonly string[]): Announced[] {
+  const nets = vipnets.flatMap((net) => parseNet(net) ?? []);
+  return [...addresses].flatMap(([key, devices]) => {
+    const [vip = '', length] = key.split('/');
+    const on = (['lo', 'weir-high'] as const).find((device) => devices.includes(device));
+    if (length !== '32' || on === undefined) return [];
+    const number = parseAddress(vip) ?? -1;
+    return nets.some((net) => contains(net, number)) ? [{ vip, on }] : [];
+  });
+}
+
 function sumsOf(release: Release): Map<string, string> {
   return new Map(release.files().map((file) => [file.path, file.sha256]));
+}
+
+/** Of all WSs that have an address. */
+function pairsOfVips({ name, cluster, addresses }: ClusterState, vips: readonly string[]): VipWs[] {
+  const missing = vips.filter((vip) => !cluster.vip2ws.some((v) => v.vip === vip));
+  if (missing.length > 0) {
+    throw new WeirError('not_found', `cluster ${name} has no VIP ${missing.join(', ')}`, {
+      hint: 'weir get vips lists VIPs',
+    });
+  }
+  return cluster.vip2ws
+    .filter((vip) => vips.includes(vip.vip))
+    .flatMap((vip) =>
+      vip.wss.flatMap((ws) => {
+        const address = addressOf(vip, ws, addresses);
+        return address === undefined ? [] : [{ vip: vip.vip, address }];
+      }),
+    );
 }
 
 function pairsOf({ cluster, addresses }: ClusterState, ws: string, vips: readonly string[] | undefined): VipWs[] {

@@ -14,9 +14,11 @@ import type { ActivationOptions, Activations } from './activations.ts';
 import { takeOverNow } from './leases.ts';
 import { createLbRequests } from './lb-requests.ts';
 import type { LbRequests } from './lb-requests.ts';
+import { createProbes } from './probe.ts';
+import type { Probes } from './probe.ts';
 import { createPublications } from './publications.ts';
 import type { PublicationOptions, Publications } from './publications.ts';
-import { createPublished } from './published.ts';
+import { createPublished, lbsInService } from './published.ts';
 import type { PublishedReleases } from './published.ts';
 import { createReleases } from './releases.ts';
 import type { Releases } from './releases.ts';
@@ -36,6 +38,7 @@ export interface Jobs {
   activations: Activations;
   lbRequests: LbRequests;
   statuses: Statuses;
+  probes: Probes;
   neighbour: undefined;
   /** Sessions in the order in which they were opened. */
   sessions: PlayedSession[];
@@ -73,7 +76,7 @@ export async function openJobs(options: JobsOptions = {}): Promise<Jobs> {
   const now = () => new Date(time);
   const randomId = () => String(++ids).padStart(8, '0');
   const onError = (message: string) => errors.push(message);
-  const state = await openState(real, { now, randomId, onError });
+  const state = await openState(real, { now, randomId, onError, inService: (cluster) => lbsInService(real, cluster) });
   const releases = createReleases(state, createResolve({ hostsFile, timeoutMs: 200, totalMs: 200 }));
   const published = createPublished(store, state, releases);
   const sessions: PlayedSession[] = [];
@@ -104,6 +107,7 @@ export async function openJobs(options: JobsOptions = {}): Promise<Jobs> {
     activations,
     lbRequests: createLbRequests(common),
     statuses: createStatuses({ ...common, parallel: options.parallel ?? 8 }),
+    probes: createProbes({ ...common, parallel: options.parallel ?? 8 }),
     neighbour: undefined,
     sessions,
     errors,

@@ -27,7 +27,7 @@ export type Observed<T> = { ok: true; value: T } | { ok: false; error: string };
 const MAX_ANSWER = 64 * 1024 * 1024;
 
 export async function observeLb(options: ObserveLb): Promise<Observed<Observation>> {
-  const answer = await ask(options, 'weir 1 status\n');
+  const answer = await ask(options, observing, 'weir 1 status\n');
   return answer.ok ? { ok: true, value: readObservation(answer.value) } : answer;
 }
 
@@ -40,7 +40,7 @@ export interface VipWs {
 /** Connections from VIPs to addresses of a WS, all ports of the VIPs together. */
 export async function connectionsOf(options: ObserveLb, pairs: readonly VipWs[]): Promise<Observed<LbConnections>> {
   const request = ['weir', 1, 'connections', ...pairs.map(({ vip, address }) => `${vip}=${address}`)];
-  const answer = await ask(options, `${request.join(' ')}\n`);
+  const answer = await ask(options, observing, `${request.join(' ')}\n`);
   if (!answer.ok) return answer;
   const linesOf = (name: string) => answer.value.find((section) => section.name === name)?.lines;
   const [table, ...rows] = linesOf('connections') ?? [];
@@ -48,10 +48,19 @@ export async function connectionsOf(options: ObserveLb, pairs: readonly VipWs[])
   return { ok: true, value: sumConnections(rows, linesOf('persistent')) };
 }
 
-async function ask(options: ObserveLb, request: string): Promise<Observed<Section[]>> {
+/** A constant command, and the same through sudo. */
+export interface Asking {
+  plain: string;
+  sudo: string;
+}
+
+const observing: Asking = { plain: observeCommand, sudo: observeCommandSudo };
+
+/** Runs a command of sections with a request on its standard input. */
+export async function ask(options: ObserveLb, command: Asking, request: string): Promise<Observed<Section[]>> {
   const { remote, target, sudo, timeoutMs, signal } = options;
   const limits = { timeoutMs, ...(signal ? { signal } : {}) };
-  const session = remote.run(target, sudo ? observeCommandSudo : observeCommand, limits);
+  const session = remote.run(target, sudo ? command.sudo : command.plain, limits);
   const lines: string[] = [];
   let size = 0;
   try {

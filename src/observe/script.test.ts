@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { sumConnections } from './ipvs.ts';
+import { parseTable, sumConnections } from './ipvs.ts';
 import { observeCommand } from './script.ts';
-import { splitSections } from './sections.ts';
+import { readObservation, splitSections } from './sections.ts';
 import type { Section } from './sections.ts';
 
 // TCP 10.50.0.1:80 and :443, UDP :53, TCP 10.50.0.2:80 and a firewall mark, on WSs 10.30.0.1 and 10.30.0.12.
@@ -25,11 +25,28 @@ FWM  00000005 rr${' '}
   -> 0A1E0001:0050      Masq    1      9          9${'         '}
 `;
 
+// The same without what DPVS has not, in its own words.
+const dpvsTable = `IP Virtual Server version 0.0.0 (size=0)
+Prot LocalAddress:Port Scheduler Flags
+  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn
+UDP  10.50.0.1:53 rr
+  -> 10.30.0.1:53                 FullNat 0      2          0${'         '}
+TCP  10.50.0.1:80 wrr persistent 50 synproxy conn_timeout 300
+  -> 10.30.0.12:8080              FullNat 100    50         60${'        '}
+  -> 10.30.0.1:8080               FullNat 0      17         1${'         '}
+MATCH tcp,from=10.30.0.0-10.30.0.255:0-0,oif=dpdk1 rr
+  -> 10.30.0.1:0                  SNAT    7      7          7${'         '}
+TCP  [2001:db8::1]:80 rr
+  -> [2001:db8::2]:80             FullNat 1      1          1${'         '}
+`;
+
 let folder: string;
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'weir-observe-'));
   writeFileSync(join(folder, 'ip_vs'), table);
+  for (const name of ['bin', 'dpvs']) mkdirSync(join(folder, name));
+  writeFileSync(join(folder, 'dpvs/announce.conf'), 'dpvs dpdk1\n');
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -43,12 +60,15 @@ const missing = Object.keys(shells).filter((name) => !present.some(([there]) => 
 if (missing.length > 0) console.warn(`left out: the observing script with ${missing.join(', ')} (not installed here)`);
 
 describe.each(present)('the observing script with %s', (_name, [program = '', ...args]) => {
-  /** As a remote shell would run it, but for the shell in it. */
+  /** As a remote shell would run it, but for the shell in it and where it looks. */
   function run(
     request: string,
-    file = 'ip_vs',
+    { file = 'ip_vs', etc = '/etc/weir' } = {},
   ): { code: number | null; sections: Section[] | undefined; stderr: string } {
-    const command = observeCommand.replace(/^exec sh /, `exec ${[program, ...args].join(' ')} `);
+    const command = observeCommand
+      .replace(/^exec sh /, `exec ${[program, ...args].join(' ')} `)
+      .replace('etc=/etc/weir', `etc=${etc}`)
+      .replace('PATH=/usr/local/sbin', `PATH=${join(folder, 'bin')}:/usr/local/sbin`);
     const { status, stdout, stderr } = spawnSync('sh', ['-c', command], {
       input: request,
       encoding: 'utf8',
@@ -76,7 +96,7 @@ describe.each(present)('the observing script with %s', (_name, [program = '', ..
   });
 
   test('says where the kernel has no table', () => {
-    const { sections } = run('weir 1 connections 10.50.0.1=10.30.0.1\n', 'none');
+    const { sections } = run('weir 1 connections 10.50.0.1=10.30.0.1\n', { file: 'none' });
     expect(sections?.map((s) => [s.name, ...s.lines.filter((line) => line !== '')])).toEqual([
       ['connections', 'table no'],
       ['end'],
@@ -87,6 +107,56 @@ describe.each(present)('the observing script with %s', (_name, [program = '', ..
     const { code, sections, stderr } = run('weir 1 status\n');
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(sections?.find((s) => s.name === 'ipvs')?.lines).toEqual(table.split('\n').slice(0, -1));
+  });
+
+  describe('on an LB of dpvs', () => {
+    const etc = () => join(folder, 'dpvs');
+    function tool(name: string, text: string): void {
+      writeFileSync(join(folder, 'bin', name), text);
+      chmodSync(join(folder, 'bin', name), 0o755);
+    }
+    beforeAll(() => {
+      writeFileSync(join(folder, 'dpvs.table'), dpvsTable);
+      tool('ipvsadm', `#!/bin/sh\n[ "$*" = -Ln ] && cat ${join(folder, 'dpvs.table')}\n`);
+      tool(
+        'dpip',
+        '#!/bin/sh\nprintf "inet 10.50.0.1/32 scope global dpdk1 \\n    valid_lft forever preferred_lft forever\\n"\n',
+      );
+    });
+    afterAll(() => {
+      for (const name of ['ipvsadm', 'dpip']) rmSync(join(folder, 'bin', name));
+    });
+
+    test('tells the table and the addresses of DPVS, not those of the kernel', () => {
+      const { code, sections, stderr } = run('weir 1 status\n', { etc: etc() });
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      const seen = readObservation(sections ?? []);
+      expect(Object.fromEntries(seen.dpdk ?? [])).toEqual({ '10.50.0.1/32': ['dpdk1'] });
+      const ofKernel = parseTable(table.split('\n')).filter(({ vip, port }) => vip === '10.50.0.1' && port !== 443);
+      expect(seen.table).toEqual(ofKernel);
+    });
+
+    test('counts connections in it', () => {
+      const { sections } = run('weir 1 connections 10.50.0.1=10.30.0.1\n', { etc: etc() });
+      const [first, ...rest] = sections?.find((s) => s.name === 'connections')?.lines ?? [];
+      expect(first).toBe('table yes');
+      const { persistent: _unknown, ...sum } = sumConnections(rest, undefined);
+      expect(sum).toEqual({ active: 19, inactive: 1, servers: 2 });
+    });
+
+    test('says where DPVS does not answer, and runs no ipvsadm that is the kernel’s', () => {
+      const path = join(folder, 'ran');
+      // a program that is no script, and knows no LIPs
+      writeFileSync(join(folder, 'bin/ipvsadm'), `\n: >${path}\n`, { mode: 0o755 });
+      for (const text of ['', '#!/bin/sh\nexit 2\n']) {
+        if (text !== '') tool('ipvsadm', text);
+        tool('dpip', '#!/bin/sh\nexit 1\n');
+        const { sections } = run('weir 1 status\n', { etc: etc() });
+        const seen = readObservation(sections ?? []);
+        expect([seen.table, seen.dpdk]).toEqual([undefined, undefined]);
+        expect(existsSync(path)).toBe(false);
+      }
+    });
   });
 
   test.each(['', 'weir 2 status\n', 'weir 1 dance\n', 'status\n'])('refuses the request %j', (request) => {

@@ -2,11 +2,14 @@
  * One change: the next document, held against every rule and against what all other clusters hold, and
  * the commit that makes it. Pure but for reading the present.
  */
+import { announcesOtherwise, changeProblems, mixedStyles } from '../domain/edge/check-change.ts';
 import { checkCluster } from '../domain/edge/check.ts';
 import { claimProblem } from '../domain/edge/claims.ts';
+import type { Claim } from '../domain/edge/claims.ts';
 import { emptyLipPlan, planLips } from '../domain/edge/lips.ts';
 import type { LipPlan } from '../domain/edge/lips.ts';
 import type { Cluster } from '../domain/edge/model.ts';
+import { movingProblems } from '../domain/edge/moving.ts';
 import { applyCalls } from '../domain/edge/operations.ts';
 import type { Call } from '../domain/edge/operations.ts';
 import { diffCluster, digestOf, isEmptyPatch, reconcile } from '../domain/edge/patch.ts';
@@ -57,27 +60,50 @@ export interface Prepared {
 export function prepare(present: Present, request: ChangeRequest, now: string): Prepared {
   const before = present.clusters.get(request.cluster);
   const base = before?.revision ?? present.deleted.get(request.cluster) ?? 0;
-  if (request.expected !== undefined && request.expected !== (before?.revision ?? 0)) {
-    throw new WeirError(
-      'revision_mismatch',
-      `cluster ${request.cluster} is at revision ${before?.revision ?? 0}, not ${request.expected}`,
-      {
-        hint: 'read it again, make the change on that, and send its ETag',
-        revision: before?.revision ?? 0,
-      },
-    );
-  }
+  refuseOther(request.cluster, before, request.expected);
   const applied = applyCalls(before?.cluster, request.calls);
   if (!applied.ok) throw refuse(withoutSecrets(applied.problems), applied.reason);
   const document = applied.cluster && (before ? reconcile(before.cluster, applied.cluster) : applied.cluster);
   if (document && document.name !== request.cluster) throw refuse([nameMismatch(request.cluster, document.name)]);
+  const clusterOf = (name: string) => present.clusters.get(name)?.cluster;
+  const moving = movingProblems(before?.cluster, document, clusterOf);
+  if (moving.length > 0) throw refuse(moving, 'conflict');
   if (!document) return prepareDeletion(before, base);
+  return prepareDocument(present, { before, base, document, now });
+}
+
+/** If-Match. */
+export function refuseOther(name: string, present: ClusterState | undefined, expected: number | undefined): void {
+  const revision = present?.revision ?? 0;
+  if (expected === undefined || expected === revision) return;
+  throw new WeirError('revision_mismatch', `cluster ${name} is at revision ${revision}, not ${expected}`, {
+    hint: 'read it again, make the change on that, and send its ETag',
+    revision,
+  });
+}
+
+export interface Preparing {
+  before: ClusterState | undefined;
+  base: number;
+  document: Cluster;
+  /** ISO time. */
+  now: string;
+  /** Claims that their holder gives back in the same commit. */
+  freed?: readonly Claim[];
+}
+
+/** Holds a document against every rule and against what all other clusters hold; throws a WeirError with all problems. */
+export function prepareDocument(present: Present, { before, base, document, now, freed = [] }: Preparing): Prepared {
   const patch = before ? diffCluster(before.cluster, document) : null;
   const plan = planFor(present, { before, document, now });
-  const holder = { name: request.cluster, cluster: document, lips: plan.lips };
+  const holder = { name: document.name, cluster: document, lips: plan.lips };
   const delta = holdingsDelta(before, holder);
-  const problems = [...checkCluster(document), ...plan.problems];
-  const claimed = claimProblems(present, holder, delta);
+  const problems = [
+    ...checkCluster(document),
+    ...betweenProblems(present, before?.cluster, document),
+    ...plan.problems,
+  ];
+  const claimed = claimProblems(present, holder, { ...delta, remove: [...freed, ...delta.remove] });
   const errors = errorsOf(problems);
   if (errors.length > 0) throw refuse([...errors, ...claimed]);
   if (claimed.length > 0) throw refuse(claimed, 'claimed');
@@ -96,6 +122,14 @@ export function prepare(present: Present, request: ChangeRequest, now: string): 
       warnings: warningsOf(problems),
     },
   };
+}
+
+/** Against what the cluster was, and against other clusters where it announces otherwise than it did. */
+function betweenProblems(present: Present, before: Cluster | undefined, document: Cluster): Problem[] {
+  const own = before ? changeProblems(before, document) : [];
+  if (before && !announcesOtherwise(before, document)) return own;
+  const all = [...present.clusters.values()].map((state) => state.cluster);
+  return [...own, ...mixedStyles(document, all)];
 }
 
 function prepareDeletion(before: ClusterState | undefined, base: number): Prepared {

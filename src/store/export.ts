@@ -10,7 +10,7 @@ import type { ClusterPatch } from '../domain/edge/patch.ts';
 import type { DocumentId, HistoryEntry, Store } from './port.ts';
 import { rebuild } from './present.ts';
 import type { ClusterState } from './present.ts';
-import { secretName } from './secrets.ts';
+import { secretName, secretsOf } from './secrets.ts';
 import type { State } from './state.ts';
 
 export interface ExportOptions {
@@ -77,8 +77,10 @@ async function* clusterText(source: Source, cluster: Exporting, options: ExportO
 }
 
 function noteSecret(references: Set<string>, part: Pick<Cluster, 'ospf'> | null | undefined): void {
-  const secret = secretName(part?.ospf?.key);
-  if (secret !== undefined) references.add(secret);
+  for (const { key } of secretsOf(part)) {
+    const secret = secretName(key);
+    if (secret !== undefined) references.add(secret);
+  }
 }
 
 async function valuesOf({ store, state }: Source, names: ReadonlySet<string>): Promise<Record<string, string>> {

@@ -8,7 +8,8 @@ import { error, warning } from '../domain/problem.ts';
 import type { Problem } from '../domain/problem.ts';
 import type { RecordWrite, Store } from './port.ts';
 import type { Present } from './present.ts';
-import { plainKeyIn, secretName } from './secrets.ts';
+import { plainKeysIn, secretName, secretsOf } from './secrets.ts';
+import type { SecretField } from './secrets.ts';
 
 export interface SecretPlaces {
   store: Store;
@@ -40,33 +41,38 @@ export async function newSecrets(exported: ExportedCluster, context: SecretPlace
     else if (here !== value) problems.push(otherSecret(name));
   }
   const lost = new Set<string>();
-  const wanted = secretName(document?.ospf?.key);
-  for (const key of [document?.ospf?.key, ...history.map(keyOf)]) {
+  const isKnown = async (name: string) =>
+    Object.hasOwn(given, name) || (await storedSecret(name, context)) !== undefined;
+  for (const { name: field, key } of secretsOf(document)) {
     const name = secretName(key);
-    if (name === undefined || Object.hasOwn(given, name) || (await storedSecret(name, context)) !== undefined) continue;
-    if (name === wanted) problems.push(missingSecret(name));
-    else lost.add(name);
+    if (name !== undefined && !(await isKnown(name))) problems.push(missingSecret(field, name));
+  }
+  const wanted = new Set(secretsOf(document).map(({ key }) => key));
+  for (const { key } of history.flatMap(keysOf)) {
+    const name = secretName(key);
+    if (name !== undefined && !wanted.has(key) && !(await isKnown(name))) lost.add(name);
   }
   if (problems.length > 0) throw refuse(uniquePaths(problems));
   return { write, lost: [...lost] };
 }
 
-function keyOf({ document, patch }: ExportedRevision): string | undefined {
-  return document?.ospf?.key ?? patch?.head?.ospf?.key;
+function keysOf({ document, patch }: ExportedRevision): ReturnType<typeof secretsOf> {
+  return secretsOf(document ?? patch?.head);
 }
 
 /** Keys themselves have their place under `secrets`: elsewhere they would stand in history for everybody to read. */
 function plainKeys({ document, history = [] }: ExportedCluster): Problem[] {
   const problems: Problem[] = [];
-  const look = (key: string | undefined, path: string) => {
-    if (key !== undefined && secretName(key) === undefined) problems.push(plainKey(path));
+  const look = (keys: ReturnType<typeof secretsOf>, path: string) => {
+    for (const { name, key } of keys) {
+      if (secretName(key) === undefined) problems.push(plainKey(`${path}.ospf.${name}`));
+    }
   };
-  look(document?.ospf?.key, 'document.ospf.key');
+  look(secretsOf(document), 'document');
   history.forEach((entry, i) => {
-    look(keyOf(entry), `history[${i}].${entry.patch ? 'patch.head' : 'document'}.ospf.key`);
+    look(keysOf(entry), `history[${i}].${entry.patch ? 'patch.head' : 'document'}`);
     entry.operations.forEach((call, j) => {
-      const field = plainKeyIn(call);
-      if (field !== undefined) problems.push(plainKey(`history[${i}].operations[${j}].input.${field}.ospf.key`));
+      for (const place of plainKeysIn(call)) problems.push(plainKey(`history[${i}].operations[${j}].input.${place}`));
     });
   });
   return problems;
@@ -88,8 +94,8 @@ function otherSecret(name: string): Problem {
   });
 }
 
-function missingSecret(name: string): Problem {
-  return error('document.ospf.key', {
+function missingSecret(field: SecretField, name: string): Problem {
+  return error(`document.ospf.${field}`, {
     code: 'unknown_secret',
     message: `secret:${name} refers to a secret that is neither in the file nor here`,
     hint: `export again with weir export --with-secrets, or write the key into the file: "secrets": {"${name}": "KEY"}`,

@@ -4,6 +4,7 @@
  * revision by revision, with nothing there under the name until the last: so no document of the past can
  * be published or claim anything, and an import that was interrupted goes on where it ended.
  */
+import { mixedStyles } from '../domain/edge/check-change.ts';
 import { checkCluster } from '../domain/edge/check.ts';
 import type { ExportedCluster } from '../domain/edge/exported.ts';
 import { planLips } from '../domain/edge/lips.ts';
@@ -20,7 +21,8 @@ import type { Begun, Start, Step } from './import-history.ts';
 import { keepSecrets, lostSecrets, newSecrets, storedSecret } from './import-secrets.ts';
 import type { Commit, Conflict, DocumentChange, RecordWrite, Store } from './port.ts';
 import type { ClusterState, Present } from './present.ts';
-import { secretName } from './secrets.ts';
+import { secretName, secretsOf } from './secrets.ts';
+import type { SecretField } from './secrets.ts';
 
 export interface ImportRequest {
   /** Or a part of it: the first revisions of its history, or those that follow behind the last that was sent. */
@@ -102,12 +104,12 @@ async function compare(
 ): Promise<ImportOutcome> {
   const { document, lips, name } = exported;
   const keys = await Promise.all([
-    valueOf(before.cluster.ospf?.key, {}, context),
-    valueOf(document?.ospf?.key, exported.secrets ?? {}, context),
+    valuesOf(before.cluster, {}, context),
+    valuesOf(document, exported.secrets ?? {}, context),
   ]);
   const parts = [
-    ...(document && sameValue(withoutKey(before.cluster), withoutKey(document)) ? [] : ['document']),
-    ...(keys[0] === keys[1] ? [] : ['OSPF key']),
+    ...(document && sameValue(withoutKeys(before.cluster), withoutKeys(document)) ? [] : ['document']),
+    ...(sameValue(keys[0], keys[1]) ? [] : ['OSPF key']),
     ...(sameValue(before.lips, lips) ? [] : ['LIPs']),
   ];
   if (parts.length === 0) return { outcome: 'unchanged', revision: before.revision, warnings: [] };
@@ -119,19 +121,23 @@ async function compare(
   throw refuse([problem], 'exists');
 }
 
-function withoutKey(cluster: Cluster): Cluster {
-  return cluster.ospf ? { ...cluster, ospf: { ...cluster.ospf, key: '' } } : cluster;
+function withoutKeys(cluster: Cluster): Cluster {
+  return cluster.ospf ? { ...cluster, ospf: { ...cluster.ospf, key: '', oldkey: '' } } : cluster;
 }
 
-/** The key that a reference stands for, or the reference itself where nobody knows it. */
-async function valueOf(
-  reference: string | undefined,
+/** The keys that references stand for, or a reference itself where nobody knows its key. */
+async function valuesOf(
+  cluster: Cluster | null | undefined,
   given: Readonly<Record<string, string>>,
   context: ImportContext,
-): Promise<string | undefined> {
-  const name = secretName(reference);
-  if (name === undefined) return reference;
-  return (Object.hasOwn(given, name) ? given[name] : undefined) ?? (await storedSecret(name, context)) ?? reference;
+): Promise<Partial<Record<SecretField, string>>> {
+  const values: Partial<Record<SecretField, string>> = {};
+  for (const { name: field, key } of secretsOf(cluster)) {
+    const name = secretName(key);
+    if (name === undefined) values[field] = key;
+    else values[field] = (Object.hasOwn(given, name) ? given[name] : await storedSecret(name, context)) ?? key;
+  }
+  return values;
 }
 
 // the document that will be there ------------------------------------------------------------
@@ -147,7 +153,8 @@ function checkLanding({ name, lips }: ExportedCluster, document: Cluster, contex
   const holder = { name, cluster: document, lips };
   const delta = holdingsDelta(undefined, holder);
   const planned = planLips({ cluster: document, plan: lips, isTaken: () => false, now: context.now().toISOString() });
-  const problems = [...checkCluster(document), ...planned.problems];
+  const others = [...present.clusters.values()].map((state) => state.cluster);
+  const problems = [...checkCluster(document), ...mixedStyles(document, others), ...planned.problems];
   // A plan that fits is what planning makes of it.
   if (planned.plan !== lips && errorsOf(planned.problems).length === 0) problems.push(otherPlan(name));
   const errors = within(errorsOf(problems), 'document');

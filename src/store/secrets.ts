@@ -3,6 +3,7 @@
  * a reference before the operation reaches history, events or any reader.
  */
 import { Ospf } from '../domain/edge/model.ts';
+import type { Cluster } from '../domain/edge/model.ts';
 import type { Call } from '../domain/edge/operations.ts';
 import { refuse } from '../domain/errors.ts';
 import { error } from '../domain/problem.ts';
@@ -13,12 +14,16 @@ import type { RecordWrite } from './port.ts';
 /** How a document refers to a stored secret. */
 const REFERENCE = 'secret:';
 
+/** Fields of `ospf` that are secrets. */
+export const secretFields = ['key', 'oldkey'] as const;
+export type SecretField = (typeof secretFields)[number];
+
 const OspfKey = Ospf.properties.key;
 
 export interface SecretContext {
   cluster: string;
-  /** The reference that the cluster's document has now. */
-  present: string | undefined;
+  /** The references that the cluster's document has now. */
+  present: readonly string[];
   /** The value of a stored secret. */
   valueOf: (name: string) => string | undefined;
   randomId: () => string;
@@ -34,43 +39,49 @@ export function extractSecrets(
 ): { calls: Call[]; secrets: RecordWrite[] } {
   const secrets: RecordWrite[] = [];
   const problems: Problem[] = [];
-  const clean = calls.map((call, i) => {
-    const found = keyIn(call);
-    if (!found) return call;
-    const { field, part, key } = found;
-    const problem = keyProblem(key, context);
-    if (problem) {
-      const path = field === 'cluster' ? 'ospf.key' : `${field}.ospf.key`;
-      problems.push(error(calls.length > 1 ? `operations[${i}].${path}` : path, problem));
-      return call;
-    }
-    const reference = REFERENCE + (secretName(key) ?? storedAs(key, context, secrets));
-    return {
-      ...call,
-      input: { ...(call.input as object), [field]: { ...part, ospf: { ...part.ospf, key: reference } } },
-    };
-  });
+  const clean = calls.map((call, i) =>
+    keysOf(call).reduce((next, { field, name, key }) => {
+      const problem = keyProblem(key, context);
+      if (problem) {
+        const path = field === 'cluster' ? `ospf.${name}` : `${field}.ospf.${name}`;
+        problems.push(error(calls.length > 1 ? `operations[${i}].${path}` : path, problem));
+        return next;
+      }
+      return withKey(next, { field, name, key: REFERENCE + (secretName(key) ?? storedAs(key, context, secrets)) });
+    }, call),
+  );
   if (problems.length > 0) throw refuse(problems);
   return { calls: clean, secrets };
 }
 
 /** Keys that calls give, in the clear or by reference. */
 export function keysIn(calls: readonly Call[]): string[] {
-  return calls.flatMap((call) => keyIn(call)?.key ?? []);
+  return calls.flatMap((call) => keysOf(call).map(({ key }) => key));
 }
 
-interface Part {
-  ospf: { key: unknown };
+/** A key that an operation gives: in a whole document, or in fields to set. */
+interface GivenKey {
+  field: 'cluster' | 'set';
+  name: SecretField;
+  key: string;
 }
 
-/** Where an operation gives a key: in a whole document, or in fields to set. */
-function keyIn({ input }: Call): { field: string; part: Part; key: string } | undefined {
-  for (const field of ['cluster', 'set']) {
-    const part = (input as Record<string, Partial<Part> | undefined>)[field];
-    const key = part?.ospf?.key;
-    if (typeof key === 'string') return { field, part: part as Part, key };
-  }
-  return undefined;
+type Part = { ospf?: Partial<Record<SecretField, unknown>> } | undefined;
+
+function keysOf({ input }: Call): GivenKey[] {
+  return (['cluster', 'set'] as const).flatMap((field) => {
+    const part = (input as Partial<Record<typeof field, Part>>)[field];
+    return secretFields.flatMap((name) => {
+      const key = part?.ospf?.[name];
+      return typeof key === 'string' ? { field, name, key } : [];
+    });
+  });
+}
+
+function withKey(call: Call, { field, name, key }: GivenKey): Call {
+  const input = call.input as Record<typeof field, NonNullable<Part>>;
+  const part = input[field];
+  return { ...call, input: { ...input, [field]: { ...part, ospf: { ...part.ospf, [name]: key } } } };
 }
 
 /** Never shows the value. */
@@ -90,24 +101,32 @@ function keyProblem(key: string, { valueOf }: SecretContext): ProblemText | unde
 }
 
 /** The same key given again is the same secret, so that applying a file twice changes nothing. */
-function storedAs(key: string, context: SecretContext, secrets: RecordWrite[]): string {
-  const before = secretName(context.present);
-  if (before !== undefined && context.valueOf(before) === key) return before;
-  const name = `ospf-${context.cluster}-${context.randomId()}`;
+function storedAs(key: string, { cluster, present, valueOf, randomId }: SecretContext, secrets: RecordWrite[]): string {
+  const before = present.flatMap((reference) => secretName(reference) ?? []).find((name) => valueOf(name) === key);
+  const known = before ?? secrets.find((secret) => secret.value === key)?.key;
+  if (known !== undefined) return known;
+  const name = `ospf-${cluster}-${randomId()}`;
   secrets.push({ kind: 'secret', key: name, expected: 0, value: key });
   return name;
 }
 
-/** Where a call gives a key itself, not a reference to one; the part of its input. */
-export function plainKeyIn(call: Call): string | undefined {
-  const found = keyIn(call);
-  return found && secretName(found.key) === undefined ? found.field : undefined;
+/** The places in a call's input that hold a key itself, not a reference to one. */
+export function plainKeysIn(call: Call): string[] {
+  return keysOf(call).flatMap(({ field, name, key }) => (secretName(key) === undefined ? `${field}.ospf.${name}` : []));
+}
+
+/** The keys that a document has, or fields of its head: references, or what was given in their place. */
+export function secretsOf(part: Pick<Cluster, 'ospf'> | null | undefined): { name: SecretField; key: string }[] {
+  return secretFields.flatMap((name) => {
+    const key = part?.ospf?.[name];
+    return key === undefined ? [] : { name, key };
+  });
 }
 
 /** Findings about a key, or about what stands where its object should, without the value that was given. */
 export function withoutSecrets(problems: readonly Problem[]): Problem[] {
   return problems.map((p) =>
-    /(?:^|\.)ospf(?:\.key)?$/.test(p.path) ? { ...p, message: 'what was given is not allowed here' } : p,
+    /(?:^|\.)ospf(?:\.(?:old)?key)?$/.test(p.path) ? { ...p, message: 'what was given is not allowed here' } : p,
   );
 }
 

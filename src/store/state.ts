@@ -5,8 +5,10 @@
  */
 import { sameFound } from '../domain/edge/addresses.ts';
 import type { Addresses, FoundAddresses } from '../domain/edge/addresses.ts';
-import { freeLips } from '../domain/edge/lips.ts';
+import { styleInService } from '../domain/edge/check-change.ts';
+import { freeLips, lipsInService } from '../domain/edge/lips.ts';
 import type { LipPlan } from '../domain/edge/lips.ts';
+import { ospfAnnounceOf } from '../domain/edge/model.ts';
 import type { Cluster } from '../domain/edge/model.ts';
 import { messageOf, refuse, WeirError } from '../domain/errors.ts';
 import { error } from '../domain/problem.ts';
@@ -16,10 +18,12 @@ import { holdingsDelta } from './holdings.ts';
 import type { HoldingsDelta } from './holdings.ts';
 import { importCluster } from './import.ts';
 import type { ImportOutcome, ImportRequest } from './import.ts';
+import { moveVip } from './move.ts';
+import type { MoveOutcome, MoveRequest } from './move.ts';
 import type { RecordWrite, Store, StoreEvent } from './port.ts';
 import { loadPresent, rebuild } from './present.ts';
 import type { ClusterState, Present } from './present.ts';
-import { extractSecrets, keysIn, secretName } from './secrets.ts';
+import { extractSecrets, keysIn, secretName, secretsOf } from './secrets.ts';
 
 export interface State {
   get(name: string): ClusterState | undefined;
@@ -42,9 +46,11 @@ export interface State {
   revisionOf(name: string): number;
   /** Names of which only the history is left, ascending. */
   deleted(): { name: string; revision: number }[];
-  /** Knows the secret that a cluster's document refers to, once it answers. */
+  /** Knows the secrets that a cluster's document refers to, once it answers. */
   learnSecret(cluster: string): Promise<void>;
   change(request: ChangeRequest): Promise<ChangeOutcome>;
+  /** A step of a VIP's move between clusters: both documents, or none. */
+  move(request: MoveRequest): Promise<MoveOutcome>;
   /** Takes in a cluster that another Weir gave. */
   takeIn(request: ImportRequest): Promise<ImportOutcome>;
   /** Stores addresses that WSs were found at, if they differ. */
@@ -63,6 +69,8 @@ export interface StateOptions {
   /** Random text for the names of secrets. */
   randomId: () => string;
   onError: (message: string, thrown: unknown) => void;
+  /** LBs of a cluster that Weir saw activate anything, by hostname; without it none is known. */
+  inService?: (cluster: string) => Promise<ReadonlySet<string>>;
 }
 
 /** Tries of one change against others of other processes before it is given up. */
@@ -147,10 +155,10 @@ export async function openState(store: Store, options: StateOptions): Promise<St
 
   /** Events carry no secrets: one that another process stored is read when a document first refers to it. */
   async function learnSecret(cluster: string): Promise<void> {
-    await learn(present.clusters.get(cluster)?.cluster.ospf?.key);
+    for (const { key } of secretsOf(present.clusters.get(cluster)?.cluster)) await learn(key);
   }
 
-  async function learn(reference: string | undefined): Promise<void> {
+  async function learn(reference: string): Promise<void> {
     const key = secretName(reference);
     if (key === undefined || present.secrets.has(key)) return;
     const record = await store.record({ kind: 'secret', key });
@@ -164,6 +172,11 @@ export async function openState(store: Store, options: StateOptions): Promise<St
       await store.putRecord(secret);
       present.secrets.set(secret.key, String(secret.value));
     }
+  }
+
+  /** After a commit. It is made, whether or not all of it can be loaded again soon. */
+  async function settled(): Promise<void> {
+    if (reloading) await store.sync().catch(() => undefined);
   }
 
   /** A refusal, or that nothing changes, is told only once all that others answered before is taken in. */
@@ -180,24 +193,37 @@ export async function openState(store: Store, options: StateOptions): Promise<St
     return prepare(present, request, options.now().toISOString());
   }
 
+  /** What LBs in service are is asked for only where LIPs, or how VIPs are announced, change at all. */
+  async function refuseInService({ before, document, outcome }: Prepared): Promise<void> {
+    if (!options.inService || !before || !document) return;
+    if (before.lips === outcome.lips && ospfAnnounceOf(before.cluster) === ospfAnnounceOf(document)) return;
+    const inService = await options.inService(before.name);
+    const plans = { from: before.lips, to: outcome.lips };
+    const problems = [
+      ...lipsInService({ before: before.cluster, after: document, ...plans, inService }),
+      ...styleInService(before.cluster, document, inService),
+    ];
+    if (problems.length > 0) throw refuse(problems, 'conflict');
+  }
+
   async function commitChange(request: ChangeRequest): Promise<ChangeOutcome> {
     await learnSecret(request.cluster);
     for (const reference of keysIn(request.calls)) await learn(reference);
     const { calls, secrets } = extractSecrets(request.calls, {
       cluster: request.cluster,
-      present: present.clusters.get(request.cluster)?.cluster.ospf?.key,
+      present: secretsOf(present.clusters.get(request.cluster)?.cluster).map(({ key }) => key),
       valueOf: (name) => present.secrets.get(name),
       randomId: options.randomId,
     });
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       const next = await prepared({ ...request, calls });
+      await refuseInService(next);
       if (!next.outcome.changed || request.dryRun === true) return next.outcome;
       await keepSecrets(secrets);
       const commit = commitOf(next, { ...request, calls }, options.now().toISOString());
       const result = await store.commit(commit);
       if (result.ok) {
-        // It is made, whether or not all of it can be loaded again soon.
-        if (reloading) await store.sync().catch(() => undefined);
+        await settled();
         return next.outcome;
       }
       if (result.conflict.type === 'claims' && present.knows(result.conflict))
@@ -234,6 +260,10 @@ export async function openState(store: Store, options: StateOptions): Promise<St
     learnSecret,
     takeIn(request) {
       const work = () => importCluster(request, { store, present: () => present, now: options.now });
+      return request.dryRun === true ? work() : queue(work);
+    },
+    move(request) {
+      const work = () => moveVip(request, { store, present: () => present, now: options.now, settled });
       return request.dryRun === true ? work() : queue(work);
     },
     change: (request) => (request.dryRun === true ? commitChange(request) : queue(() => commitChange(request))),

@@ -381,6 +381,56 @@ describe.each(kinds)('an import into %s', (kind) => {
     }
   });
 
+  /** In the middle of a change of keys, with history. */
+  async function rotating(): Promise<ExportedCluster> {
+    const source = await weir('sqlite');
+    const ospf = { key: 'New', keyid: 9, oldkey: 'Old', oldkeyid: 8 };
+    await replace(source, small('a', { ospf: { key: 'Old' } }));
+    await replace(source, small('a', { ospf }));
+    await replace(source, small('a', { ospf, device: 'eth9' }));
+    const [bare] = await exportOf(source, { history: false, secrets: true });
+    expect(Object.values(bare?.secrets ?? {}).sort()).toEqual(['New', 'Old']);
+    const [one] = await exportOf(source);
+    if (!one?.document) throw new Error('nothing exported');
+    return one;
+  }
+
+  test('of two keys takes both along, and compares both', async () => {
+    const one = await rotating();
+    const { key = '', oldkey = '' } = one.document?.ospf ?? {};
+    expect(JSON.stringify({ ...one, secrets: undefined })).not.toMatch(/"(?:New|Old)"/);
+    expect(one.secrets).toEqual({ [key.slice(7)]: 'New', [oldkey.slice(7)]: 'Old' });
+    const target = await weir(kind);
+    expect(await takeIn(target, one)).toMatchObject({ outcome: 'imported' });
+    expect(await exportOf(target)).toEqual([one]);
+    expect(await takeIn(target, one)).toMatchObject({ outcome: 'unchanged' });
+    const exists = { code: 'exists', problems: ['document cluster_differs'] };
+    const document = { ...one.document, ospf: { ...one.document?.ospf, oldkey: 'secret:fresh' } };
+    const secrets = { ...one.secrets, fresh: 'Another' };
+    expect(await refusal(takeIn(target, { ...one, document, secrets }))).toEqual(exists);
+    const renamed = { ...one, document, secrets: { ...one.secrets, fresh: 'Old' } };
+    expect(await takeIn(target, renamed)).toMatchObject({ outcome: 'unchanged' });
+  });
+
+  test('of two keys needs both, and takes neither where everybody reads', async () => {
+    const one = await rotating();
+    const [key, oldkey] = [one.document?.ospf?.key?.slice(7) ?? '', one.document?.ospf?.oldkey?.slice(7) ?? ''];
+    const target = await weir(kind);
+    const only = (name: string) => ({ ...one, secrets: { [name]: one.secrets?.[name] } });
+    const missing = (field: string) => ({ code: 'invalid', problems: [`document.ospf.${field} unknown_secret`] });
+    expect(await refusal(takeIn(target, only(key)))).toEqual(missing('oldkey'));
+    expect(await refusal(takeIn(target, only(oldkey)))).toEqual(missing('key'));
+    const plain = { ...one, document: { ...one.document, ospf: { ...one.document?.ospf, oldkey: 'plain' } } };
+    expect((await refusal(takeIn(target, plain))).problems).toEqual(['document.ospf.oldkey secret_misplaced']);
+    const call: Call = { op: 'cluster.set', input: { set: { ospf: { oldkey: 'plain' } } } };
+    const [first, ...rest] = one.history ?? [];
+    const inCall = { ...one, history: [{ ...first, operations: [call] }, ...rest] };
+    expect((await refusal(takeIn(target, inCall))).problems).toEqual([
+      'history[0].operations[0].input.set.ospf.oldkey secret_misplaced',
+    ]);
+    expect(target.state.revisionOf('a')).toBe(0);
+  });
+
   test('is refused where another cluster holds something, and leaves nothing', async () => {
     const source = await lived('sqlite');
     const [one] = await exportOf(source);

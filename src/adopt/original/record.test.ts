@@ -188,7 +188,7 @@ describe('the mirror of a document', () => {
     const udp: Vip = { vip: '60.28.208.9', wstype: 'dns', wss: ['ws1.room1'], ports: [] };
     udp.ports.push({ sport: 53, dport: 53, synproxy: 0, persistence_timeout: 0, protocol: 'UDP' });
     const full = fullIpvsCluster();
-    const mirror = recordOf({ ...full, vip2ws: [udp, ...full.vip2ws] });
+    const mirror = recordOf({ ...full, vip2ws: [udp, ...full.vip2ws.slice(0, 1)] });
     expect(Object.keys(mirror).sort()).toEqual([...recordFields].sort());
     expect(mirror).toMatchObject({ type: 'extra', device: 'em1', vipnets: '["60.28.208.0/25","123.150.178.128/25"]' });
     expect(JSON.parse(mirror.vip2ws)).toEqual([

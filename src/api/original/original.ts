@@ -71,10 +71,8 @@ function readRoutes(app: FastifyInstance, { state }: Services): void {
 
   addRoute(app, routes.vipNames, (_request, reply) => {
     const vips = state.list().flatMap(({ cluster }) => originalCluster(cluster).vip2ws);
-    return sendJson(
-      reply,
-      vips.map(({ vip }) => vip),
-    );
+    // One that moves is in two clusters.
+    return sendJson(reply, [...new Set(vips.map(({ vip }) => vip))]);
   });
 
   addRoute(app, routes.lbNames, (_request, reply) => {

@@ -7,7 +7,9 @@ import { readAssignments } from '../assignments.ts';
 import type { Command, CommandContext, CommandOption, Output } from '../command.ts';
 import { lbDrainCommands } from './activate.ts';
 import { wsDrainCommands } from './drain.ts';
+import { lbRetire } from './lb-retire.ts';
 import { changeOutput, dryRunOption, messageOption, noteWarnings, numeric, pathOf } from './shared.ts';
+import { vipMove } from './vip-move.ts';
 
 type Arg = string | string[] | undefined;
 
@@ -163,6 +165,7 @@ const vipCommands: Command[] = [
     options: common,
     run: (context, [cluster, vips]) => batch(context, cluster, [{ op: 'vip.remove', vips: list(vips) }]),
   },
+  vipMove,
 ];
 
 const lbCommands: Command[] = [
@@ -196,6 +199,7 @@ const lbCommands: Command[] = [
       }),
   },
   ...lbDrainCommands,
+  lbRetire,
   {
     name: 'lb remove',
     summary: 'Remove LBs; their LIPs go into quarantine',

@@ -84,7 +84,7 @@ async function diffFile(context: CommandContext, client: Client): Promise<Output
       query: { dryRun: true },
     });
     if (!data.changed) continue;
-    const next = present ? applyPatch(present, data.patch as ClusterPatch) : withoutKey(wanted);
+    const next = present ? applyPatch(present, data.patch as ClusterPatch) : withoutKeys(wanted);
     const texts = [present ? stringify(present) : '', stringify(next)] as const;
     const diff = createTwoFilesPatch(`${wanted.name} now`, `${wanted.name} wanted`, ...texts);
     differences.push({ cluster: wanted.name, patch: data.patch, diff });
@@ -92,8 +92,14 @@ async function diffFile(context: CommandContext, client: Client): Promise<Output
   return { data: differences, text: differences.map((d) => d.diff).join(''), exit: differences.length > 0 ? 3 : 0 };
 }
 
-function withoutKey(cluster: Cluster): Cluster {
-  return cluster.ospf?.key === undefined ? cluster : { ...cluster, ospf: { ...cluster.ospf, key: '******' } };
+function withoutKeys(cluster: Cluster): Cluster {
+  if (!cluster.ospf) return cluster;
+  const { key, oldkey } = cluster.ospf;
+  const hidden = {
+    ...(key === undefined ? {} : { key: '******' }),
+    ...(oldkey === undefined ? {} : { oldkey: '******' }),
+  };
+  return { ...cluster, ospf: { ...cluster.ospf, ...hidden } };
 }
 
 async function clustersOf(context: CommandContext): Promise<Cluster[]> {
@@ -136,6 +142,8 @@ function describe(cluster: Cluster, lips: LipsView, revision: string): string {
     lines.push(
       '',
       `VIP ${vip.vip}  wstype ${vip.wstype}, ports ${ports.join(' ')}${vip.owner ? `, owner ${vip.owner}` : ''}`,
+      ...(vip.moving?.to === undefined ? [] : [`   moves to cluster ${vip.moving.to}`]),
+      ...(vip.moving?.from === undefined ? [] : [`   comes from cluster ${vip.moving.from}`]),
     );
     for (const ws of vip.wss) {
       const state = stateOf(vip, ws);

@@ -3,13 +3,14 @@
  * waited for until no LB has connections or persistence entries of it.
  */
 import type { Client } from '../../client/client.ts';
-import type { ActivationView, ChangeResult, LbJobView, PlanResult, PublicationView } from '../../contract/schemas.ts';
+import type { ChangeResult } from '../../contract/schemas.ts';
 import type { ConnectionsView } from '../../contract/status.ts';
 import type { Cluster, Vip } from '../../domain/edge/model.ts';
 import { stateOf } from '../../domain/edge/model.ts';
 import { WeirError } from '../../domain/errors.ts';
 import type { Command, CommandContext, Output } from '../command.ts';
-import { jobOutput, runJob } from './follow.ts';
+import { durationOf, LOOK_MS, publishAndActivate, refusePending } from './bring.ts';
+import { jobOutput } from './follow.ts';
 import { changeOutput, dryRunOption, messageOption, noteWarnings, pathOf } from './shared.ts';
 
 const common = [
@@ -126,35 +127,7 @@ function changesTo(state: 'drain' | 'up', vips: readonly Vip[], ws: string): obj
   return vips.filter((vip) => stateOf(vip, ws) === from).map(({ vip }) => ({ op: 'ws.set', vip, ws, set: { state } }));
 }
 
-/** Publishing and activating brings all that waits, which is not what was asked for. */
-async function refusePending(client: Client, cluster: string): Promise<void> {
-  const { data } = await client.call<PlanResult>(pathOf(cluster, 'plan'), { method: 'POST', body: {} });
-  const waiting = Object.entries(data.lbs).flatMap(([lb, row]) => {
-    if (row.published?.release !== row.release) return [`${lb} (not published: ${changedFiles(data, lb)})`];
-    return row.published.activated ? [] : [`${lb} (published, not activated)`];
-  });
-  if (waiting.length === 0) return;
-  throw new WeirError('conflict', `other changes wait to be brought to the LBs: ${waiting.join('; ')}`, {
-    hint: `look at them with weir plan ${cluster}; bring them with weir publish and weir activate first, or let them go along with --pending`,
-  });
-}
-
-function changedFiles({ files }: PlanResult, lb: string): string {
-  const paths = files.filter((file) => file.lbs.includes(lb)).map((file) => file.path);
-  return paths.length > 3 ? `${paths.slice(0, 3).join(', ')} and ${paths.length - 3} more` : paths.join(', ');
-}
-
-/** The activation, or what ended before it. */
-async function publishAndActivate(context: CommandContext, { cluster, revision }: Made): Promise<LbJobView> {
-  const request = { cluster, body: { revision }, wait: true };
-  const publication = await runJob<PublicationView>(context, 'publication', request);
-  if (publication.state !== 'done') return publication;
-  return runJob<ActivationView>(context, 'activation', request);
-}
-
 // waiting ------------------------------------------------------------------------------------
-
-const LOOK_MS = 2000;
 
 /** Connections and persistence entries of a WS, by LB. */
 type Left = ConnectionsView['lbs'];
@@ -215,16 +188,6 @@ function leftOutput({ cluster, ws, vips, revision }: Made, left: Left, state: 'd
       rows: Object.entries(left).map(([lb, row]) => [lb, row.active, row.inactive, row.persistent, row.error]),
     },
   };
-}
-
-/** `90s`, `10m`, `1h`; seconds without a unit. In ms. */
-function durationOf(text: string): number {
-  const found = /^(\d{1,6})([smh]?)$/.exec(text);
-  if (!found) {
-    throw new WeirError('usage', `${text} is no time`, { hint: 'write e.g. --timeout 90s, 10m or 1h' });
-  }
-  const unit = { s: 1000, m: 60_000, h: 3_600_000 }[found[2] === '' ? 's' : (found[2] ?? 's')] ?? 1000;
-  return Number(found[1]) * unit;
 }
 
 export const wsDrainCommands: readonly Command[] = [drain, undrain];

@@ -142,7 +142,10 @@ async function drawn(started: LbJobView, watcher: Watcher): Promise<void> {
       }),
   }));
   const { Listr } = await import('listr2');
-  await new Listr(tasks, { concurrent: true, exitOnError: false, collectErrors: false, renderer: 'default' })
+  // Its own listener would end the program for a command that wants to stop after this job.
+  const registerSignalListeners = process.listenerCount('SIGINT') === 0;
+  const quiet = { exitOnError: false, collectErrors: false } as const;
+  await new Listr(tasks, { concurrent: true, ...quiet, registerSignalListeners, renderer: 'default' })
     .run()
     .catch(() => undefined);
 }

@@ -10,6 +10,7 @@ import { readClusters } from '../../domain/edge/read.ts';
 import { messageOf, refuse, WeirError } from '../../domain/errors.ts';
 import { errorsOf, warningsOf } from '../../domain/problem.ts';
 import { renderCluster } from '../../render/cluster.ts';
+import { ospfKeysOf } from '../../render/routing/ospf.ts';
 import type { Command, CommandContext } from '../command.ts';
 import { noteWarnings, pathOf } from './shared.ts';
 
@@ -83,9 +84,10 @@ function renderOffline(context: CommandContext, cluster: Cluster, hosts: Readonl
   const errors = errorsOf(problems);
   if (errors.length > 0) throw refuse(errors);
   noteWarnings(context, warningsOf(problems));
-  const key = cluster.ospf?.key;
-  if (key?.startsWith('secret:') === true) {
-    throw new WeirError('usage', `ospf.key ${key} refers to a secret, which only the server has`, {
+  for (const field of ['key', 'oldkey'] as const) {
+    const key = cluster.ospf?.[field];
+    if (key?.startsWith('secret:') !== true) continue;
+    throw new WeirError('usage', `ospf.${field} ${key} refers to a secret, which only the server has`, {
       hint: 'write the key itself, or leave it out',
     });
   }
@@ -93,7 +95,7 @@ function renderOffline(context: CommandContext, cluster: Cluster, hosts: Readonl
     cluster,
     lips: plan.plan,
     addresses: nextAddresses(noAddresses, Object.fromEntries(found)),
-    ospfKey: key,
+    ospfKeys: ospfKeysOf(cluster),
   });
   if (!rendered.ok) throw refuse(rendered.problems, 'unresolved');
   return rendered.releases.map((release) => ({
