@@ -103,7 +103,7 @@ describe('over HTTP', () => {
     expect(dry.headers.etag).toBeUndefined();
     expect(await everything(server)).toEqual(before);
     for (const steps of [['begin'], ['begin', 'withdraw']]) {
-      for (const step of [...steps, 'cancel']) await done(step);
+      for (const step of [...steps, 'restore', 'cancel']) await done(step);
       expect([await document(a), await document(b)]).toEqual([was, other]);
     }
   });
@@ -127,7 +127,7 @@ describe('over HTTP', () => {
     await refused(await move('begin', { of: '%00' }), { status: 404, code: 'unknown_vip' });
     await refused(await move('begin', { to: a }), { status: 422, code: 'move_same_cluster', path: 'to' });
     await refused(await move('begin', { headers: { 'if-match': '"7"' } }), { status: 412, code: 'revision_mismatch' });
-    for (const step of ['withdraw', 'end', 'cancel']) {
+    for (const step of ['withdraw', 'end', 'restore', 'cancel']) {
       await refused(await move(step), { status: 409, code: 'vip_not_moving', path: 'vip' });
     }
     for (const json of [
@@ -150,7 +150,8 @@ describe('over HTTP', () => {
     await refused(await move('begin', { to: c }), { status: 409, code: 'vip_moving' });
     await refused(await move('begin', { from: b, to: c }), { status: 409, code: 'vip_moving' });
     await refused(await move('end'), { status: 409, code: 'move_not_withdrawn' });
-    for (const step of ['withdraw', 'end', 'cancel']) {
+    await refused(await move('cancel'), { status: 409, code: 'move_not_withdrawn' });
+    for (const step of ['withdraw', 'end', 'restore', 'cancel']) {
       await refused(await move(step, { to: c }), { status: 409, code: 'vip_not_moving' });
       await refused(await move(step, { from: b, to: a }), { status: 409, code: 'vip_not_moving' });
     }
@@ -265,6 +266,7 @@ describe('over HTTP', () => {
     });
 
     test('a rollback to a revision at which it moved is refused when it is over', async () => {
+      await done('restore');
       await done('cancel');
       for (const name of [a, b]) {
         const reply = await post(server, `/clusters/${name}/rollback`, { to: 2 });
@@ -441,6 +443,7 @@ describe.skipIf(!hasRedis)('beside the original, on Redis', { timeout: 60_000 },
       await redis.client.del(`cluster:${name}`);
       await expect.poll(async () => (await conflicts()).length, { timeout: 20_000 }).toBe(2);
       await expect.poll(() => mirror(name), { timeout: 20_000 }).toEqual(vips);
+      await done('restore');
       await done('cancel');
     },
   );

@@ -184,7 +184,8 @@ describe.each(stores)('moving a VIP on %s', { timeout: 30_000 }, (name, openOn) 
     await move('begin');
     const begun = [at.first.get('a')?.cluster, at.first.get('b')?.cluster];
     await move('withdraw');
-    expect(revisions(await move('cancel'))).toEqual(['4 true', '3 true']);
+    expect(revisions(await move('restore'))).toEqual(['4 true', '3 true']);
+    expect(revisions(await move('cancel'))).toEqual(['5 true', '4 true']);
     expect(await claims()).toEqual([`ip:${address} a`]);
     await at.second.sync();
     expect([at.second.get('a')?.cluster, at.second.get('b')?.cluster]).toEqual([a, b]);
@@ -279,6 +280,7 @@ describe.each(stores)('moving a VIP on %s', { timeout: 30_000 }, (name, openOn) 
       const fresh = { vips: [vip(`10.1.0.${on === 'b' ? 5 : 6}`), vip('10.1.0.4')] };
       const added = callAt(at.second, 'a', { op: 'vip.add', input: { vips: [vip('10.1.0.4')] } });
       await Promise.allSettled([move('begin'), call(on, 'vip.add', fresh), added]);
+      await move('restore').catch(() => undefined);
       await Promise.allSettled([move('cancel')]);
       await Promise.all([at.first.sync(), at.second.sync()]);
       const holders = ['a', 'b', 'c'].filter((c) => at.first.get(c)?.cluster.vip2ws.some((v) => v.vip === '10.1.0.4'));
@@ -378,6 +380,7 @@ describe('a process that hears late of what another one does', () => {
     expect(late.get('a')?.cluster.vip2ws).toEqual([]);
     expect(await move(late, 'begin')).toMatchObject({ from: { revision: 3, changed: true } });
     await move(first, 'withdraw');
+    await move(first, 'restore');
     await move(first, 'cancel');
     await expect(move(late, 'withdraw')).rejects.toMatchObject({ problems: [{ code: 'vip_not_moving' }] });
   });

@@ -573,7 +573,7 @@ describe('vip move', () => {
 });
 
 describe('vip move --cancel', () => {
-  const back = ['cancel a b', 'publication b 5', 'activation b 5'];
+  const back = ['restore a b', 'publication b 5', 'activation b 5', 'cancel a b', 'publication b 6', 'activation b 6'];
 
   test('takes it from the new cluster once the old one is seen to announce it', async () => {
     ends = { 'publication a 5': 'failed' };
@@ -598,7 +598,7 @@ describe('vip move --cancel', () => {
     before = () => undefined;
     done = [];
     await run({ cancel: true });
-    expect(done).toEqual(['cancel a b', 'publication a 6', 'activation a 6', 'publication b 5', 'activation b 5']);
+    expect(done).toEqual([back[0], 'publication a 6', 'activation a 6', ...back.slice(1)]);
   });
 
   test('leaves the new cluster as it is while the old one does not serve it, and goes on when it is run again', async () => {
@@ -610,7 +610,7 @@ describe('vip move --cancel', () => {
     expect(output).toMatchObject({ exit: 1 });
     expect(notes.at(-1)).toContain('Nothing was taken from b');
     expect(notes.at(-1)).not.toContain('--cancel');
-    expect(done).toEqual(['cancel a b']);
+    expect(done).toEqual(['restore a b']);
     rows = {};
     done = [];
     expect(await run({ cancel: true })).toMatchObject({ output: { data: { state: 'cancelled' } } });
@@ -618,6 +618,21 @@ describe('vip move --cancel', () => {
     done = [];
     expect(await run({ cancel: true })).toMatchObject({ output: { data: { state: 'cancelled' } } });
     expect(done).toEqual([]);
+  });
+
+  test('takes nothing from the new cluster that still announces it, and can be turned round again', async () => {
+    ends = { 'publication a 5': 'failed' };
+    await run();
+    done = [];
+    rows = { 'b-lb1': () => ({ announced: [{ vip: address, on: 'lo' }] }) };
+    const { output, notes } = await run({ cancel: true, seen: '10s' });
+    expect(output).toMatchObject({ exit: 1, data: { state: 'moving', clusters: ['a', 'b'] } });
+    expect(notes.at(-1)).toContain('b-lb1 may still announce');
+    expect(done).toEqual(back.slice(0, 3));
+    rows = {};
+    done = [];
+    expect(await run()).toMatchObject({ output: { data: { state: 'moved' } } });
+    expect(done.slice(0, 4)).toEqual(['begin a b', 'publication b 6', 'activation b 6', 'withdraw a b']);
   });
 
   test('is too late when the move has ended', async () => {

@@ -7,7 +7,7 @@ import type { Client } from '../../client/client.ts';
 import type { MoveResult } from '../../contract/schemas.ts';
 import type { ConnectionsView } from '../../contract/status.ts';
 import type { Cluster, Vip } from '../../domain/edge/model.ts';
-import { comingFrom, isWithdrawn, leavingFor } from '../../domain/edge/moving.ts';
+import { comingFrom, isGoingBack, isWithdrawn, leavingFor } from '../../domain/edge/moving.ts';
 import type { MoveStep } from '../../domain/edge/moving.ts';
 import { WeirError } from '../../domain/errors.ts';
 import type { Command, CommandContext, Output } from '../command.ts';
@@ -34,7 +34,7 @@ export const vipMove: Command = {
       flags: '--seen <time>',
       help: 'how long LBs may take to serve and announce it, or to withdraw it, once that is activated; default 2m',
     },
-    { flags: '--cancel', help: 'go back: the old cluster announces it again, then the new one loses it' },
+    { flags: '--cancel', help: 'go back: the old cluster announces it again, the new one withdraws it, then loses it' },
     { flags: '--pending', help: 'let other changes go along that are not published or not activated yet' },
     dryRunOption,
     messageOption,
@@ -105,6 +105,10 @@ function isUnderWay({ old, next, from, to }: Moving): boolean {
   return old !== undefined && next !== undefined && leavingFor(old) === to && comingFrom(next) === from;
 }
 
+function goesBack({ next }: Moving): boolean {
+  return next !== undefined && isGoingBack(next);
+}
+
 // forward ------------------------------------------------------------------------------------
 
 /** Its document part has ended, and what is left is to bring the old cluster's. */
@@ -149,13 +153,13 @@ function outcome({ vip, from, to, old, next }: Moving, state: 'moved' | 'moving'
 async function dryRun(move: Moving): Promise<Output> {
   if (isOver(move)) return outcome(move, 'moved');
   const { old } = move;
-  const step = !isUnderWay(move) ? 'begin' : old && isWithdrawn(old) ? 'end' : 'withdraw';
+  const step = !isUnderWay(move) || goesBack(move) ? 'begin' : old && isWithdrawn(old) ? 'end' : 'withdraw';
   const { from, to } = await take(move, step);
   return changeOutput([from, to]);
 }
 
 const begin: Step = async (move) => {
-  if (isUnderWay(move)) {
+  if (isUnderWay(move) && !goesBack(move)) {
     move.context.note(`VIP ${move.vip} is on its way already`);
     return undefined;
   }
@@ -248,20 +252,31 @@ function isUp(cluster: Cluster, lb: string): boolean {
   return cluster.lbinfos.some(({ hostname, state }) => hostname === lb && state !== 'drain');
 }
 
-const seeWithdrawn: Step = async (move) => {
-  const { context, vip, from, to, seenMs: limitMs, stop } = move;
-  const left = await lookUntil(context, { cluster: from, lacks: stillAnnounces(vip), limitMs, stop });
+const seeWithdrawn: Step = (move) => seeGone(move, { cluster: move.from, other: move.to });
+
+/** No LB of a cluster announces it any more; the other cluster does. */
+async function seeGone(
+  move: Moving,
+  { cluster, other }: { cluster: string; other: string },
+): Promise<Output | undefined> {
+  const { context, vip, seenMs: limitMs, stop } = move;
+  const left = await lookUntil(context, { cluster, lacks: stillAnnounces(vip), limitMs, stop });
   if (left.size === 0) {
-    context.note(`${from}: no LB announces VIP ${vip} any more`);
+    context.note(`${cluster}: no LB announces VIP ${vip} any more`);
     return undefined;
   }
+  const cancelling = context.options['cancel'] === true;
   context.note(
-    `${from}: ${[...left.keys()].join(', ')} may still announce VIP ${vip}; ${to} does too, so that it is served. See weir status ${from}, then run the same command again, or go back with --cancel`,
+    `${cluster}: ${[...left.keys()].join(', ')} may still announce VIP ${vip}; ${other} does too, so that it is served. See weir status ${cluster}, then run the same command again${cancelling ? '' : ', or go back with --cancel'}`,
   );
   return { ...outcome(move, stop.asked() ? 'stopped' : 'moving'), exit: 1 };
-};
+}
 
-const waitUntilGone: Step = async ({ context, client, vip, from, timeoutMs, stop }) => {
+const waitUntilGone: Step = (move) => waitForConnections(move, move.from);
+
+/** Until a cluster that withdrew it has no connections of it any more, or their time is over. */
+async function waitForConnections(move: Moving, from: string): Promise<Output | undefined> {
+  const { context, client, vip, timeoutMs, stop } = move;
   if (timeoutMs === 0) return undefined;
   const deadline = Date.now() + timeoutMs;
   let told = '';
@@ -284,7 +299,7 @@ const waitUntilGone: Step = async ({ context, client, vip, from, timeoutMs, stop
     }
     await stop.pause(LOOK_MS);
   }
-};
+}
 
 /** The end changes the new cluster's document, and nothing that is rendered from it. */
 const sayNew: Step = async ({ context, client, to }) => {
@@ -316,14 +331,28 @@ async function goBack(move: Moving): Promise<Output> {
   }
   if (context.options['dryRun'] === true) {
     if (!isUnderWay(move)) return outcome(move, 'cancelled');
-    const result = await take(move, 'cancel');
+    const result = await take(move, goesBack(move) ? 'cancel' : 'restore');
     return changeOutput([result.from, result.to]);
   }
   await refusePending(move);
-  const steps: Step[] = [cancel, bringOld, seeOld, bringNew];
+  const steps: Step[] = isUnderWay(move)
+    ? [restore, bringOld, seeOld, bringNew, seeNewWithdrawn, waitUntilNewGone, cancel, bringNew]
+    : [bringOld, bringNew];
   const ended = await run(move, steps, 'go on with it by the same command');
   return ended ?? outcome(await again(move), 'cancelled');
 }
+
+const restore: Step = async (move) => {
+  if (goesBack(move)) return undefined;
+  const { from, to } = await take(move, 'restore');
+  move.context.note(
+    `VIP ${move.vip} is to be announced by ${move.from} and no more by ${move.to}, by revision ${from.revision} of ${move.from} and ${to.revision} of ${move.to}`,
+  );
+  return undefined;
+};
+
+const seeNewWithdrawn: Step = (move) => seeGone(move, { cluster: move.to, other: move.from });
+const waitUntilNewGone: Step = (move) => waitForConnections(move, move.to);
 
 const cancel: Step = async (move) => {
   if (!isUnderWay(move)) return undefined;

@@ -328,7 +328,7 @@ describe('the full document', () => {
   });
 
   test('has every field of the model', () => {
-    const moving = drafted((d) => d.add({ moving: { to: 'other', from: 'another', announce: 'any' } }));
+    const moving = drafted((d) => d.add({ moving: { to: 'other', from: 'another', announce: 'any', back: true } }));
     const present = [fullCluster(), fullIpvsCluster(), fullDpvsCluster(), moving].flatMap((document) =>
       placesOf(Cluster, document).flatMap(({ kind, steps, fields }) => {
         if (kind !== 'object' || !fields) return [];

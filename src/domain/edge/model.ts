@@ -158,6 +158,7 @@ export const Moving = Type.Object(
     to: o(text('name', 'cluster that it moves to')),
     from: o(text('name', 'cluster that it comes from, which holds it until the move has ended')),
     announce: o(Announce),
+    back: o(Type.Literal(true, { description: 'it goes back: the cluster that it was going to announces it no more' })),
   },
   {
     ...strict,

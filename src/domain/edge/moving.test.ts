@@ -85,12 +85,34 @@ describe('a move', () => {
     const from = cluster('a', [moved]);
     const to = cluster('b', [vip({ vip: other })]);
     for (const steps of [
-      ['begin', 'cancel'],
-      ['begin', 'withdraw', 'cancel'],
+      ['begin', 'restore', 'cancel'],
+      ['begin', 'withdraw', 'restore', 'cancel'],
+      ['begin', 'restore', 'restore', 'begin', 'withdraw', 'restore', 'cancel'],
     ] as const) {
       const back = after(steps, from, to);
       expect(back.from).toEqual(from);
       expect(back.to).toEqual(to);
+    }
+  });
+
+  test('goes back make before break: announced by the old cluster as before, and by the new one no more', () => {
+    const { from, to } = after(['begin', 'withdraw', 'restore']);
+    expect(from.vip2ws[1]).toEqual(vip({ moving: { to: 'b', back: true } }));
+    expect(to.vip2ws).toEqual([vip({ announce: 'none', moving: { from: 'a', announce: 'any', back: true } })]);
+    for (const document of [from, to]) expect(errorsOf(checkCluster(document))).toEqual([]);
+    expect(of('withdraw', { from, to })).toEqual(['conflict', 'vip move_not_withdrawn']);
+    expect(of('end', { from, to })).toEqual(['conflict', 'vip move_not_withdrawn']);
+  });
+
+  test('goes forward again after it went back, as if it had not', () => {
+    for (const [heading, own] of [
+      [{}, {}],
+      [{ announce: 'all' as const }, {}],
+      [{ announce: 'all' as const }, { announce: 'any' as const }],
+    ]) {
+      const [old, next] = [cluster('a', [vip(own)]), cluster('b', [], heading)];
+      expect(after(['begin', 'restore', 'begin'], old, next)).toEqual(after(['begin'], old, next));
+      expect(after(['begin', 'withdraw', 'restore', 'begin'], old, next)).toEqual(after(['begin'], old, next));
     }
   });
 
@@ -128,7 +150,7 @@ describe('a move', () => {
 
   test('goes on only between the two clusters where it began, and in its order', () => {
     const begun = after(['begin']);
-    for (const step of ['withdraw', 'end', 'cancel'] as const) {
+    for (const step of ['withdraw', 'end', 'restore', 'cancel'] as const) {
       expect(of(step, { from: a, to: b })).toEqual(['conflict', 'vip vip_not_moving']);
       expect(of(step, { from: begun.from, to: cluster('c', []) })).toEqual(['conflict', 'vip vip_not_moving']);
       expect(of(step, { from: begun.to, to: begun.from })).toEqual(['conflict', 'vip vip_not_moving']);
@@ -137,6 +159,7 @@ describe('a move', () => {
       expect(of(step, { from: begun.from, to: begun.from })).toEqual(['invalid', 'to move_same_cluster']);
     }
     expect(of('end', begun)).toEqual(['conflict', 'vip move_not_withdrawn']);
+    expect(of('cancel', begun)).toEqual(['conflict', 'to move_not_withdrawn']);
   });
 
   test('is whole where both documents carry their half', () => {
@@ -379,7 +402,7 @@ describe('any sequence of steps and changes', () => {
         const from = cluster('a', [vip({ vip: other }), vip(own)], heading);
         const to = cluster('b', [vip({ vip: '10.1.0.3' })], otherHeading);
         for (const steps of [['begin'], ['begin', 'withdraw']] as const) {
-          expect(after([...steps, 'cancel'], from, to)).toEqual({ ok: true, from, to });
+          expect(after([...steps, 'restore', 'cancel'], from, to)).toEqual({ ok: true, from, to });
         }
         const ended = after(['begin', 'withdraw', 'end'], from, to);
         expect(ended.from.vip2ws).toEqual([vip({ vip: other })]);

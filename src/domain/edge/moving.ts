@@ -11,10 +11,12 @@ import { missing } from './operation.ts';
 import { sameValue } from './patch.ts';
 
 /**
- * `begin`: the other cluster gets it too. `withdraw`: the old one no longer announces it, though it serves it still.
- * `end`: the old one loses it. `cancel`: the new one loses it, and the old one is as it was.
+ * Forward: `begin`: the other cluster gets it too. `withdraw`: the old one no longer announces it, though it serves it
+ * still. `end`: the old one loses it.
+ * Back: `restore`: the old one announces it as before, and the new one no more, though it serves it still. `cancel`: the
+ * new one loses it. After `restore`, `begin` goes forward again.
  */
-export const moveSteps = ['begin', 'withdraw', 'end', 'cancel'] as const;
+export const moveSteps = ['begin', 'withdraw', 'end', 'restore', 'cancel'] as const;
 export type MoveStep = (typeof moveSteps)[number];
 
 /** Both clusters, as they are before a step. */
@@ -37,6 +39,8 @@ export function applyMove(step: MoveStep, move: Move): Moved {
       return withdrawMove(move);
     case 'end':
       return endMove(move);
+    case 'restore':
+      return restoreMove(move);
     case 'cancel':
       return cancelMove(move);
   }
@@ -50,6 +54,11 @@ export function leavingFor(vip: Vip): string | undefined {
 /** The cluster that a VIP is coming from; undefined if it is not. */
 export function comingFrom(vip: Vip): string | undefined {
   return vip.moving?.from;
+}
+
+/** Whether a VIP is on its way back: the cluster that it was going to announces it no more. Both halves say so. */
+export function isGoingBack(vip: Vip): boolean {
+  return vip.moving?.back === true;
 }
 
 /** Whether its old cluster announces a VIP no more. */
@@ -70,6 +79,9 @@ export function beginMove({ vip: address, from, to }: Move): Moved {
   if (from.name === to.name) return sameCluster(address, from.name);
   const vip = vipIn(from, address);
   if (!vip) return unknown(address, from);
+  const coming = vipIn(to, address);
+  if (coming && isGoingBack(coming) && isWhole(from.name, vip, to))
+    return forwardAgain({ from, to }, { leaving: vip, coming });
   if (vip.moving) return { ok: false, reason: 'conflict', problems: [underWay(from.name, vip, 'vip')] };
   if (vipIn(to, address)) return there(address, to.name);
   const mixed = styleProblem(from, to);
@@ -82,10 +94,25 @@ export function beginMove({ vip: address, from, to }: Move): Moved {
   };
 }
 
+interface Halves {
+  leaving: Vip;
+  coming: Vip;
+}
+
+/** As `begin` made it: both announce it. */
+function forwardAgain({ from, to }: Pick<Move, 'from' | 'to'>, { leaving, coming }: Halves): Moved {
+  const { announce: former = defaults.announce, back: _back, ...moving } = coming.moving ?? {};
+  const { announce: _none, ...vip } = coming;
+  const own = former === (to.announce ?? defaults.announce) ? {} : { announce: former };
+  const { back: _back2, ...going } = leaving.moving ?? {};
+  return { ok: true, from: withVip(from, { ...leaving, moving: going }), to: withVip(to, { ...vip, ...own, moving }) };
+}
+
 /** Equal documents where it is withdrawn already. */
 export function withdrawMove(move: Move): Moved {
   const found = halves(move);
   if ('problems' in found) return found;
+  if (isGoingBack(found.coming)) return announcedBy(move.from.name, { vip: move.vip, path: 'vip', next: 'begin' });
   return { ok: true, from: withVip(move.from, { ...found.leaving, announce: 'none' }), to: move.to };
 }
 
@@ -94,15 +121,23 @@ export function endMove(move: Move): Moved {
   if ('problems' in found) return found;
   const { from, to } = move;
   const { leaving, coming } = found;
-  if (!isWithdrawn(leaving)) {
-    const problem = error('vip', {
-      code: 'move_not_withdrawn',
-      message: `cluster ${from.name} announces VIP ${leaving.vip} still`,
-      hint: 'withdraw it there first, publish and activate that: clients would lose it otherwise',
-    });
-    return { ok: false, reason: 'conflict', problems: [problem] };
-  }
+  if (!isWithdrawn(leaving)) return announcedBy(from.name, { vip: leaving.vip, path: 'vip', next: 'withdraw' });
   return { ok: true, from: withoutVip(from, leaving), to: withVip(to, settled(coming)) };
+}
+
+/** Equal documents where it is on its way back already. */
+export function restoreMove(move: Move): Moved {
+  const found = halves(move);
+  if ('problems' in found) return found;
+  const { from, to } = move;
+  const { leaving, coming } = found;
+  if (isGoingBack(coming)) return { ok: true, from, to };
+  const announce = coming.announce ?? to.announce ?? defaults.announce;
+  return {
+    ok: true,
+    from: withVip(from, { ...asItWas(leaving), moving: { ...leaving.moving, back: true } }),
+    to: withVip(to, { ...coming, announce: 'none', moving: { ...coming.moving, announce, back: true } }),
+  };
 }
 
 export function cancelMove(move: Move): Moved {
@@ -110,10 +145,26 @@ export function cancelMove(move: Move): Moved {
   if ('problems' in found) return found;
   const { from, to } = move;
   const { leaving, coming } = found;
-  const { moving, announce: _withdrawn, ...rest } = leaving;
-  const former = moving?.announce;
-  const back = former === undefined ? rest : { ...rest, announce: former };
-  return { ok: true, from: withVip(from, back), to: withoutVip(to, coming) };
+  if (!isGoingBack(coming)) return announcedBy(to.name, { vip: coming.vip, path: 'to', next: 'restore' });
+  return { ok: true, from: withVip(from, asItWas(leaving)), to: withoutVip(to, coming) };
+}
+
+/** As the old cluster had it before the move. */
+function asItWas({ moving, announce: _withdrawn, ...vip }: Vip): Vip {
+  return moving?.announce === undefined ? vip : { ...vip, announce: moving.announce };
+}
+
+/** A cluster that has not withdrawn what it would lose. */
+function announcedBy(
+  cluster: string,
+  { vip, path, next }: { vip: string; path: string; next: MoveStep },
+): Extract<Moved, { ok: false }> {
+  const problem = error(path, {
+    code: 'move_not_withdrawn',
+    message: `cluster ${cluster} announces VIP ${vip} still, as far as the documents say`,
+    hint: `take the step ${next} first, publish and activate that: clients would lose the VIP otherwise`,
+  });
+  return { ok: false, reason: 'conflict', problems: [problem] };
 }
 
 /**
@@ -148,7 +199,7 @@ function withoutVip(cluster: Cluster, vip: Vip): Cluster {
 }
 
 /** Both halves of a move that is under way between just these two, or why not. */
-function halves({ vip: address, from, to }: Move): { leaving: Vip; coming: Vip } | Extract<Moved, { ok: false }> {
+function halves({ vip: address, from, to }: Move): Halves | Extract<Moved, { ok: false }> {
   if (from.name === to.name) return sameCluster(address, from.name);
   const leaving = vipIn(from, address);
   if (!leaving) return unknown(address, from);
@@ -255,7 +306,7 @@ function keptProblems(before: Cluster, after: Cluster | undefined, { vip, cluste
     return cleared ? [] : [underWay(before.name, vip, pathOf(after, vip.vip, 'moving'))];
   }
   if (!whole) return [];
-  if (leavingFor(vip) !== undefined && next.announce !== vip.announce) {
+  if ((leavingFor(vip) !== undefined || isGoingBack(vip)) && next.announce !== vip.announce) {
     return [underWay(before.name, vip, pathOf(after, vip.vip, 'announce'))];
   }
   const mixed = other && ospfAnnounceOf(before) !== ospfAnnounceOf(after) ? styleProblem(after, other) : undefined;
