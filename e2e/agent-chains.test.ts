@@ -225,6 +225,37 @@ describe
       expect(said).toEqual(['boot of bad failed', 'nothing in filter']);
     });
 
+    test('are there when the machine has started, though its kernel lacks a sysctl of the release', () => {
+      const said = on(`
+      echo 'net.ipv4.weir_has_none = 1' >/etc/weir/releases/r1/host/sysctl.conf
+      boot newer 2>&1
+      ours | grep -c WEIR-`);
+      expect(said).toEqual([
+        'weir: sysctl net.ipv4.weir_has_none: this kernel does not have it',
+        'boot of newer failed',
+        '17',
+      ]);
+    });
+
+    test('are read whole where iptables-save says something of its own in the middle of a line', () => {
+      const said = on(`
+      boot older
+      rm /mnt/bin/iptables-save
+      cat >/mnt/bin/iptables-save <<EOF
+#!/bin/sh
+$iptables-save | while IFS= read -r line; do
+  case \\$line in
+    :WEIR-RAW*) printf ":WEIR-R"; echo "# Warning: iptables-legacy tables present, use iptables-legacy-save to see them" >&2; echo "AW - [0:0]" ;;
+    *) printf "%s\\\\n" "\\$line" ;;
+  esac
+done
+EOF
+      chmod 755 /mnt/bin/iptables-save
+      boot newer
+      ours | grep -c RAW || :`);
+      expect(said).toEqual(['0']);
+    });
+
     test.runIf(iptables === 'iptables-nft' && programs.length === 2)(
       'that the legacy one took while the other could not go when it can',
       () => {

@@ -77,10 +77,10 @@ describe.skipIf(noHosts).concurrent(title('activation'), { timeout: 60_000 }, ()
         chains: [
           'nat -A POSTROUTING -j WEIR-POSTROUTING',
           'nat :WEIR-LIPS',
-          'nat -A WEIR-LIPS -m statistic --mode nth --every 4 --packet 0 -j SNAT --to-source 10.0.0.101',
-          'nat -A WEIR-LIPS -m statistic --mode nth --every 3 --packet 0 -j SNAT --to-source 10.0.0.102',
-          'nat -A WEIR-LIPS -m statistic --mode nth --every 2 --packet 0 -j SNAT --to-source 10.0.0.103',
-          'nat -A WEIR-LIPS -j SNAT --to-source 10.0.0.104',
+          'nat -A WEIR-LIPS -m statistic --mode nth --every 4 --packet 0 -j SNAT --to-source 10.0.0.101 --random-fully',
+          'nat -A WEIR-LIPS -m statistic --mode nth --every 3 --packet 0 -j SNAT --to-source 10.0.0.102 --random-fully',
+          'nat -A WEIR-LIPS -m statistic --mode nth --every 2 --packet 0 -j SNAT --to-source 10.0.0.103 --random-fully',
+          'nat -A WEIR-LIPS -j SNAT --to-source 10.0.0.104 --random-fully',
           'nat :WEIR-POSTROUTING',
           'nat -A WEIR-POSTROUTING -m ipvs --vdir ORIGINAL --vmethod MASQ -j WEIR-LIPS',
           'raw -A OUTPUT -j WEIR-OUTPUT',
@@ -251,6 +251,20 @@ describe.skipIf(noHosts).concurrent(title('activation'), { timeout: 60_000 }, ()
       expect((await lb.see()).chains.toSorted()).toEqual(before.chains.toSorted());
     },
   );
+
+  test('a sysctl is put back once, and what a person sets afterwards stays', async () => {
+    const lb = await activated(lbRelease({ synproxy: 1 }));
+    const loose = async () => (await lb.see()).sysctls['net.netfilter.nf_conntrack_tcp_loose'];
+    expect(await loose()).toBe('0');
+    expect(await lb.activate(await next(lb, {}))).toMatchObject({ state: 'activated' });
+    expect(await loose()).toBe('1');
+    await sh(lb.host, 'echo 0 >/proc/sys/net/netfilter/nf_conntrack_tcp_loose');
+    expect(await lb.activate(await next(lb, { path: '/third' }))).toMatchObject({ state: 'activated' });
+    expect(await loose()).toBe('0');
+    expect(await lb.activate(await next(lb, { synproxy: 1 }))).toMatchObject({ state: 'activated' });
+    expect(await lb.weir('undo')).toMatchObject({ code: 0 });
+    expect(await loose()).toBe('0');
+  });
 
   test('VIPs that are to be announced never are taken off, and neither missed nor waited for', async () => {
     const lb = await activated(lbRelease());

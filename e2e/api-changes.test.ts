@@ -279,6 +279,14 @@ describe('cluster.create', () => {
     expectProblem(await post(server, '/clusters', broken), { status: 422, path: '[1].device' });
     const same = [clusterOf(a), clusterOf(a)];
     expectProblem(await post(server, '/clusters', same), { status: 422, code: 'duplicate_cluster', path: '[1].name' });
+    // Either would be right alone.
+    const vipnets = [a, b].flatMap((n) => clusterOf(n).vipnets);
+    const mixed = [
+      clusterOf(a, { vipnets, ospf: { announce: 'network' } }),
+      clusterOf(b, { vipnets, ospf: { announce: 'redistribute' } }),
+    ];
+    const style = { status: 422, code: 'ospf_style_mixed', path: '[1].ospf.announce' };
+    expectProblem(await post(server, '/clusters', mixed), style);
     const crossing = [
       clusterOf(a),
       clusterOf(b),

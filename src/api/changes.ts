@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { changeQuery, operationRoutes, routes } from '../contract/routes.ts';
 import type { ChangeResult } from '../contract/schemas.ts';
 import { expandRange } from '../domain/address.ts';
+import { mixedStyles } from '../domain/edge/check-change.ts';
 import { claimProblem, lbClaims, vipClaims } from '../domain/edge/claims.ts';
 import type { Claim } from '../domain/edge/claims.ts';
 import { lipsOf } from '../domain/edge/lips.ts';
@@ -123,13 +124,21 @@ async function createClusters({ state }: Services, { request, reply, operation }
 async function checkAll(state: State, requests: readonly ChangeRequest[]): Promise<void> {
   const holders = new Map<string, Claim>();
   const names = new Set<string>();
+  const checked: Cluster[] = [];
   const problems: Problem[] = [];
+  let invalid = false;
   for (const [i, request] of requests.entries()) {
     const { cluster } = await state.change({ ...request, dryRun: true }).catch((thrown: unknown) => {
       throw within(`[${i}]`, thrown);
     });
-    if (names.has(request.cluster)) problems.push(twice(`[${i}].name`, request.cluster));
+    const wrong = [
+      ...(names.has(request.cluster) ? [twice(`[${i}].name`, request.cluster)] : []),
+      ...(cluster ? mixedStyles(cluster, checked) : []).map((p) => ({ ...p, path: joined(`[${i}]`, p.path) })),
+    ];
+    problems.push(...wrong);
+    invalid ||= wrong.length > 0;
     names.add(request.cluster);
+    if (cluster) checked.push(cluster);
     for (const claim of cluster ? givenClaims(cluster) : []) {
       const holder = holders.get(claim.key);
       if (cluster && holder && holder.cluster !== claim.cluster) {
@@ -139,7 +148,7 @@ async function checkAll(state: State, requests: readonly ChangeRequest[]): Promi
       holders.set(claim.key, claim);
     }
   }
-  if (problems.length > 0) throw refuse(problems, names.size < requests.length ? 'invalid' : 'claimed');
+  if (problems.length > 0) throw refuse(problems, invalid ? 'invalid' : 'claimed');
 }
 
 /** Without planned LIPs, which are planned anew around those that are made before. */

@@ -93,7 +93,7 @@ export const routes = {
     tag: 'clusters',
     summary: 'A step of moving a VIP to another cluster; publishes nothing',
     description:
-      'begin: the other cluster gets it too. withdraw: this cluster announces it no more, and serves it still. end: this cluster loses it. cancel: the other loses it, and this one is as before. Each changes both documents at once, or neither. While it moves, nothing else may remove it or set `moving`. If-Match is the ETag of this cluster.',
+      'begin: the other cluster gets it too. withdraw: this cluster announces it no more, and serves it still. end: this cluster loses it. restore: this cluster announces it as before, and the other no more, though it serves it still; begin goes forward again. cancel, after restore: the other loses it. Each changes both documents at once, or neither. While it moves, nothing else may remove it or set `moving`. If-Match is the ETag of this cluster.',
     query: changeQuery,
     body: Type.Object(
       { to: text('name', 'the other cluster'), step: Type.Union(moveSteps.map((step) => Type.Literal(step))) },

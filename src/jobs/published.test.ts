@@ -154,3 +154,23 @@ test('LIPs of an LB that activated something do not change under its connections
   await change('lb.set', lips(4));
   expect(jobs.state.get('c')?.lips.lbs['lb1.room1']).toHaveLength(4);
 });
+
+test('an LB that went back serves still, also when something is published to it since', async () => {
+  const lips = (last: number) => change('lb.set', { lb: 'lb1.room1', set: { lips: [`10.8.0.1-${last}`] } });
+  await lips(5);
+  await record('lb1.room1');
+  await jobs.published.activated(LB1);
+  await jobs.published.doubt(LB1, 'it went back to what it had before its activation');
+  await expect(lips(4)).rejects.toMatchObject({ problems: [{ code: 'lips_in_service' }] });
+  await record('lb1.room1');
+  await expect(lips(4)).rejects.toMatchObject({ problems: [{ code: 'lips_in_service' }] });
+});
+
+test('an LB in service that was removed can come back as it was', async () => {
+  await record('lb1.room1');
+  await jobs.published.activated(LB1);
+  const before = jobs.state.get('c')?.lips.lbs['lb1.room1'];
+  await change('lb.remove', { lbs: ['lb1.room1'] });
+  await change('lb.add', { lbs: [lb('lb1.room1')] });
+  expect(jobs.state.get('c')?.lips.lbs['lb1.room1']).toEqual(before);
+});

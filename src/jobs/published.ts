@@ -32,6 +32,8 @@ interface LbRecord {
   basis: string;
   /** Release that the LB activated last. */
   active?: string;
+  /** It activated something once: it serves, also where it may have gone back since. */
+  serves?: true;
   /** Why the LB may have another release by now. */
   doubt?: string;
 }
@@ -151,7 +153,7 @@ export function createPublished(store: Store, state: State, releases: Releases):
 
     doubt: (at, why) => amend(at, ({ doubt: _ended, ...of }) => (why === undefined ? of : { ...of, doubt: why })),
 
-    activated: (at) => amend(at, ({ doubt: _ended, ...of }) => ({ ...of, active: of.release })),
+    activated: (at) => amend(at, ({ doubt: _ended, ...of }) => ({ ...of, active: of.release, serves: true })),
   };
 }
 
@@ -159,7 +161,7 @@ export function createPublished(store: Store, state: State, releases: Releases):
 export async function lbsInService(store: Store, cluster: string): Promise<ReadonlySet<string>> {
   const record = await store.record({ kind: KIND, key: cluster });
   const { lbs } = (record?.value as PublishedRecord | undefined) ?? nothing;
-  return new Set(Object.keys(lbs).filter((lb) => lbs[lb]?.active !== undefined));
+  return new Set(Object.keys(lbs).filter((lb) => lbs[lb]?.serves ?? lbs[lb]?.active !== undefined));
 }
 
 function withOutcomes(before: PublishedRecord, cluster: ClusterState, outcomes: readonly Published[]): PublishedRecord {
@@ -169,8 +171,10 @@ function withOutcomes(before: PublishedRecord, cluster: ClusterState, outcomes: 
   const id = same ?? String(1 + Math.max(0, ...Object.keys(before.bases).map(Number)));
   const lbs = { ...before.lbs };
   for (const { lb, release } of outcomes) {
-    const active = lbs[lb]?.doubt === undefined ? lbs[lb]?.active : undefined;
-    if (release) lbs[lb] = { release, basis: id, ...(active === undefined ? {} : { active }) };
+    const had = lbs[lb];
+    const active = had?.doubt === undefined ? had?.active : undefined;
+    const serves = (had?.serves ?? had?.active !== undefined) ? { serves: true as const } : {};
+    if (release) lbs[lb] = { release, basis: id, ...(active === undefined ? {} : { active }), ...serves };
     else delete lbs[lb];
   }
   const present = new Set(cluster.cluster.lbinfos.map((lb) => lb.hostname));

@@ -1,7 +1,8 @@
+import { Resolver } from 'node:dns/promises';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { createResolve } from './resolve.ts';
 
 let folder: string;
@@ -62,6 +63,19 @@ test('a hosts file that cannot be read is an error, not an empty one', async () 
     code: 'failed',
     hint: 'correct WEIR_HOSTS, or unset it',
   });
+});
+
+test('what DNS says of a name that is to lead nowhere is no address of a WS', async () => {
+  const resolve4 = vi.spyOn(Resolver.prototype, 'resolve4') as { mockResolvedValue: (answers: string[]) => unknown };
+  resolve4.mockResolvedValue(['127.0.0.1', '0.0.0.0']);
+  const known = { 'one.room1': { address: '10.0.0.1', source: 'dns' as const } };
+  const { found, warnings } = await createResolve({})(['one.room1', 'two.room1'], known);
+  expect(found).toEqual({ 'one.room1': { address: '10.0.0.1', source: 'dns', missing: true } });
+  expect(warnings).toMatchObject([{ code: 'address_kept' }]);
+  expect(warnings[0]?.message).toContain('(DNS says 0.0.0.0, 127.0.0.1)');
+  resolve4.mockResolvedValue(['127.0.0.1', '10.0.0.2']);
+  expect((await createResolve({})(['two.room1'], {})).found['two.room1']?.address).toBe('10.0.0.2');
+  vi.restoreAllMocks();
 });
 
 test('a name such as those that every object has is nothing special', async () => {

@@ -5,6 +5,7 @@
 import { Resolver } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
 import pLimit from 'p-limit';
+import { isUnicast, parseAddress } from '../domain/address.ts';
 import { parseHosts } from '../domain/edge/addresses.ts';
 import type { FoundAddress, FoundAddresses } from '../domain/edge/addresses.ts';
 import { messageOf, WeirError } from '../domain/errors.ts';
@@ -83,11 +84,12 @@ async function ask(
   if (performance.now() > until) return { words: 'DNS did not answer in time' };
   try {
     const answers = (await resolver.resolve4(name)).sort();
+    // 0.0.0.0 and 127.0.0.1 are what names get that are to lead nowhere
+    const hosted = answers.filter((answer) => isUnicast(parseAddress(answer) ?? 0));
     const before = Object.hasOwn(known, name) ? known[name]?.address : undefined;
-    const address = before !== undefined && answers.includes(before) ? before : answers[0];
-    return address === undefined
-      ? { words: 'no address in the answer' }
-      : { found: { address, source: 'dns' }, words: '' };
+    const address = before !== undefined && hosted.includes(before) ? before : hosted[0];
+    if (address !== undefined) return { found: { address, source: 'dns' }, words: '' };
+    return { words: answers.length > 0 ? `DNS says ${answers.join(', ')}` : 'no address in the answer' };
   } catch (thrown) {
     return { words: messageOf(thrown) };
   }

@@ -9,7 +9,7 @@ import type { Claim } from '../domain/edge/claims.ts';
 import { emptyLipPlan, planLips } from '../domain/edge/lips.ts';
 import type { LipPlan } from '../domain/edge/lips.ts';
 import type { Cluster } from '../domain/edge/model.ts';
-import { movingProblems } from '../domain/edge/moving.ts';
+import { comingFrom, leavingFor, movingProblems } from '../domain/edge/moving.ts';
 import { applyCalls } from '../domain/edge/operations.ts';
 import type { Call } from '../domain/edge/operations.ts';
 import { diffCluster, digestOf, isEmptyPatch, reconcile } from '../domain/edge/patch.ts';
@@ -178,7 +178,10 @@ export function claimProblems(present: Present, holder: Holder, delta: HoldingsD
   const wanted = new Map<string, (typeof delta.add)[number]>();
   const problems: Problem[] = [];
   for (const claim of delta.add) {
-    const other = wanted.get(claim.key) ?? (given.has(claim.key) ? undefined : present.holdings.claim(claim.key));
+    const other =
+      wanted.get(claim.key) ??
+      (given.has(claim.key) ? undefined : present.holdings.claim(claim.key)) ??
+      half(present, holder, claim);
     wanted.set(claim.key, claim);
     if (other && (other.cluster !== claim.cluster || other.what !== claim.what)) {
       problems.push(claimProblem(holder.cluster, claim, other));
@@ -194,6 +197,20 @@ export function claimProblems(present: Present, holder: Holder, delta: HoldingsD
     if (lip?.what.includes('LIP')) problems.push(mentionedLip(address, lip.what));
   }
   return problems;
+}
+
+/**
+ * Who has a VIP that is wanted, or the other half of its move, where this is no part of the same move. A cluster may be
+ * imported alone, while it only has the half that holds no address yet, though it serves and announces it.
+ */
+function half({ holdings }: Present, { name, cluster }: Holder, { key }: Claim): Claim | undefined {
+  const [kind, address = ''] = key.split(':');
+  const other =
+    kind === 'ip' || kind === 'moving' ? holdings.claim(`${kind === 'ip' ? 'moving' : 'ip'}:${address}`) : undefined;
+  if (!other || other.cluster === name) return undefined;
+  const vip = cluster.vip2ws.find((v) => v.vip === address);
+  const partner = vip && (kind === 'ip' ? leavingFor(vip) : comingFrom(vip));
+  return partner === other.cluster ? undefined : other;
 }
 
 function mentionedLip(address: string, what: string): Problem {

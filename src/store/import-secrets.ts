@@ -50,7 +50,7 @@ export async function newSecrets(exported: ExportedCluster, context: SecretPlace
   const wanted = new Set(secretsOf(document).map(({ key }) => key));
   for (const { key } of history.flatMap(keysOf)) {
     const name = secretName(key);
-    if (name !== undefined && !wanted.has(key) && !(await isKnown(name))) lost.add(name);
+    if (name !== undefined && !wanted.has(key) && !lost.has(name) && !(await isKnown(name))) lost.add(name);
   }
   if (problems.length > 0) throw refuse(uniquePaths(problems));
   return { write, lost: [...lost] };

@@ -9,6 +9,7 @@ import { checkCluster } from '../domain/edge/check.ts';
 import type { ExportedCluster } from '../domain/edge/exported.ts';
 import { planLips } from '../domain/edge/lips.ts';
 import type { Cluster } from '../domain/edge/model.ts';
+import { comingFrom, isWhole as isWholeMove } from '../domain/edge/moving.ts';
 import { digestOf, sameValue } from '../domain/edge/patch.ts';
 import { refuse, WeirError } from '../domain/errors.ts';
 import { error, errorsOf, warningsOf } from '../domain/problem.ts';
@@ -158,10 +159,23 @@ function checkLanding({ name, lips }: ExportedCluster, document: Cluster, contex
   // A plan that fits is what planning makes of it.
   if (planned.plan !== lips && errorsOf(planned.problems).length === 0) problems.push(otherPlan(name));
   const errors = within(errorsOf(problems), 'document');
-  const claimed = within(claimProblems(present, holder, delta), 'document');
+  const claimed = within([...claimProblems(present, holder, delta), ...otherHalves(present, document)], 'document');
   if (errors.length > 0) throw refuse([...errors, ...claimed]);
   if (claimed.length > 0) throw refuse(claimed, 'claimed');
   return { delta, warnings: warningsOf(problems) };
+}
+
+/** VIPs that move by the file alone: the cluster at the other end has them, and knows of no move to or from this one. */
+function otherHalves(present: Present, document: Cluster): Problem[] {
+  return document.vip2ws.flatMap((vip, i) => {
+    const other = present.clusters.get(comingFrom(vip) ?? '')?.cluster;
+    if (!other?.vip2ws.some((v) => v.vip === vip.vip) || isWholeMove(document.name, vip, other)) return [];
+    return error(`vip2ws[${i}].moving`, {
+      code: 'vip_not_moving',
+      message: `VIP ${vip.vip} comes from cluster ${other.name}, which has it, and is not moving it to ${document.name}`,
+      hint: `import cluster ${other.name} as it was at the same time, or take the VIP out of the file`,
+    });
+  });
 }
 
 function within(problems: readonly Problem[], base: string): Problem[] {

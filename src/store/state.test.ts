@@ -16,11 +16,14 @@ describe('two processes on one store, of which one hears late', () => {
   let held: StoreEvent[];
   let lose: () => Promise<void>;
   const errors: string[] = [];
+  /** LBs in service. */
+  const serving = new Set<string>();
 
   beforeEach(async () => {
     real = openSqliteStore(':memory:');
     held = [];
     errors.length = 0;
+    serving.clear();
     const listeners = new Set<(event: StoreEvent) => void>();
     real.follow((event) => held.push(event));
     const late: Store = {
@@ -35,7 +38,12 @@ describe('two processes on one store, of which one hears late', () => {
         for (const event of held.splice(0)) for (const listener of listeners) listener(event);
       },
     };
-    const options = { now: () => new Date(), randomId: () => 'id', onError: (message: string) => errors.push(message) };
+    const options = {
+      now: () => new Date(),
+      randomId: () => 'id',
+      onError: (message: string) => errors.push(message),
+      inService: () => Promise.resolve(serving),
+    };
     first = await openState({ ...real, shared: true }, options);
     second = await openState(late, options);
     await first.change({ cluster: 'a', calls: [{ op: 'cluster.create', input: { cluster: document } }], by: 'one' });
@@ -57,6 +65,21 @@ describe('two processes on one store, of which one hears late', () => {
   test('a change of what the other just made is not refused as unknown', async () => {
     expect(second.get('a')).toBeUndefined();
     expect(await set(second, { idc: 'room2' })).toMatchObject({ revision: 2, changed: true });
+  });
+
+  test('LIPs of an LB that the other just drained are not refused as those of one in service', async () => {
+    await second.sync();
+    serving.add(LB.hostname);
+    const setLb = (state: State, fields: object) =>
+      state.change({
+        cluster: 'a',
+        calls: [{ op: 'lb.set', input: { lb: LB.hostname, set: fields } }],
+        by: 'test',
+      });
+    const lips = ['10.0.0.20-10.0.0.23'];
+    await expect(setLb(second, { lips })).rejects.toMatchObject({ problems: [{ code: 'lips_in_service' }] });
+    await setLb(first, { state: 'drain' });
+    expect(await setLb(second, { lips })).toMatchObject({ revision: 3, changed: true });
   });
 
   test('the revision that the other answered is no mismatch, and an older one is', async () => {

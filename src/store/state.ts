@@ -183,14 +183,20 @@ export async function openState(store: Store, options: StateOptions): Promise<St
   async function prepared(request: ChangeRequest): Promise<Prepared> {
     if (store.shared) {
       try {
-        const next = prepare(present, request, options.now().toISOString());
+        const next = await attempt(request);
         if (next.outcome.changed) return next;
       } catch (thrown) {
         if (!(thrown instanceof WeirError)) throw thrown;
       }
       await store.sync();
     }
-    return prepare(present, request, options.now().toISOString());
+    return attempt(request);
+  }
+
+  async function attempt(request: ChangeRequest): Promise<Prepared> {
+    const next = prepare(present, request, options.now().toISOString());
+    await refuseInService(next);
+    return next;
   }
 
   /** What LBs in service are is asked for only where LIPs, or how VIPs are announced, change at all. */
@@ -217,7 +223,6 @@ export async function openState(store: Store, options: StateOptions): Promise<St
     });
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       const next = await prepared({ ...request, calls });
-      await refuseInService(next);
       if (!next.outcome.changed || request.dryRun === true) return next.outcome;
       await keepSecrets(secrets);
       const commit = commitOf(next, { ...request, calls }, options.now().toISOString());

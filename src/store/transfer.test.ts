@@ -448,6 +448,41 @@ describe.each(kinds)('an import into %s', (kind) => {
     expect(target.state.revisionOf('a')).toBe(0);
   });
 
+  test('of a VIP that moves needs both clusters, in any order; with one alone nobody else gets it', async () => {
+    const source = await weir('sqlite');
+    const at = (n: number) => ({ lbinfos: [{ ...lb(`lb${n}`), routerid: `10.0.0.${n}`, internalip: `10.0.0.${n}` }] });
+    await replace(source, small('a', at(1)));
+    for (const [i, name] of ['b', 'c', 'd'].entries()) await replace(source, small(name, { ...at(i + 2), vip2ws: [] }));
+    const still = (await exportOf(source))[0];
+    await source.state.move({ vip: '10.1.0.1', from: 'a', to: 'b', step: 'begin', by: 'mover' });
+    const [a, b, c, d] = await exportOf(source);
+    const target = await weir(kind);
+    for (const one of [b, c]) await takeIn(target, one);
+    const added = change(target, 'c', { op: 'vip.add', input: { vips: [vip('10.1.0.1')] } });
+    expect(await refusal(added)).toEqual({ code: 'claimed', problems: ['vip2ws[0].vip vip_claimed'] });
+    expect(await refusal(takeIn(target, still))).toEqual({
+      code: 'claimed',
+      problems: ['document.vip2ws[0].vip vip_claimed'],
+    });
+    await takeIn(target, a);
+    await takeIn(target, d);
+    await target.state.move({ vip: '10.1.0.1', from: 'a', to: 'b', step: 'withdraw', by: 'mover' });
+    await target.state.move({ vip: '10.1.0.1', from: 'a', to: 'b', step: 'end', by: 'mover' });
+    expect(target.state.get('b')?.cluster.vip2ws).toEqual([vip('10.1.0.1')]);
+
+    const other = await weir(kind);
+    await takeIn(other, still);
+    expect(await refusal(takeIn(other, b))).toEqual({
+      code: 'claimed',
+      problems: ['document.vip2ws[0].moving vip_not_moving'],
+    });
+    await change(other, 'a', { op: 'cluster.delete', input: {} });
+    await takeIn(other, c);
+    await change(other, 'c', { op: 'vip.add', input: { vips: [vip('10.1.0.1')] } });
+    const { problems } = await refusal(takeIn(other, b));
+    expect(problems).toEqual(['document.vip2ws[0].vip vip_claimed']);
+  });
+
   test('keeps the LIPs of the file, and refuses those that do not fit its document', async () => {
     const source = await weir('sqlite');
     // Planned around what another cluster had there.

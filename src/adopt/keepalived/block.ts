@@ -26,7 +26,9 @@ export class Block {
   all(words: readonly string[]): Statement[] {
     for (const word of words) this.#read.add(word);
     const found = words.flatMap((word) => this.#by.get(word) ?? []);
-    return words.length === 1 ? found : found.toSorted((a, b) => this.#order(a) - this.#order(b));
+    if (words.length === 1 || found.length < 2) return found;
+    const order = new Map((this.statement.block ?? []).map((inner, i) => [inner, i]));
+    return found.toSorted((a, b) => (order.get(a) ?? 0) - (order.get(b) ?? 0));
   }
 
   /** The statement of a word or its synonyms; the last one counts, as in keepalived. */
@@ -50,10 +52,6 @@ export class Block {
         else this.#ledger.drop(statement, reason);
       }
     }
-  }
-
-  #order(statement: Statement): number {
-    return this.statement.block?.indexOf(statement) ?? 0;
   }
 }
 

@@ -8,11 +8,13 @@ import { checkCluster } from '../../domain/edge/check.ts';
 import { emptyLipPlan, planLips } from '../../domain/edge/lips.ts';
 import type { Cluster, Dataplane, Lb, Vip } from '../../domain/edge/model.ts';
 import { parseCluster } from '../../domain/edge/read.ts';
+import { WeirError } from '../../domain/errors.ts';
 import { errorsOf } from '../../domain/problem.ts';
 import type { Problem } from '../../domain/problem.ts';
 import { renderCluster } from '../../render/cluster.ts';
 import type { Draft, DraftVip } from './draft.ts';
 import { filesOf } from './files.ts';
+import type { Limits } from './files.ts';
 import { Ledger } from './ledger.ts';
 import type { Field, Finding } from './ledger.ts';
 import { readServices } from './services.ts';
@@ -49,9 +51,10 @@ export interface Comparing {
   draft: Draft;
   dataplane: Dataplane;
   findings: readonly Finding[];
+  limits?: Partial<Limits> | undefined;
 }
 
-export function compare({ source, draft, dataplane, findings }: Comparing): Comparison {
+export function compare({ source, draft, dataplane, findings, limits }: Comparing): Comparison {
   const services = firsts(source.services);
   const result: Comparison = {
     services: services.length,
@@ -62,7 +65,8 @@ export function compare({ source, draft, dataplane, findings }: Comparing): Comp
     differences: [],
     unavailable: undefined,
   };
-  const rendered = renderedAgain(draft, new Set(services.map((service) => service.vip)), dataplane);
+  const vips = new Set(services.map((service) => service.vip));
+  const rendered = renderedAgain({ draft, dataplane, limits }, vips);
   if (typeof rendered === 'string') return { ...result, unavailable: rendered };
   const again = new Map(rendered.services.map((service) => [service.key, service]));
   const reasons = new Reasons(findings);
@@ -117,7 +121,8 @@ type Found = Pick<Difference, 'field' | 'was' | 'becomes'>;
 
 function differencesOf(was: Service, becomes: Service | undefined): Found[] {
   if (!becomes) return [{ field: 'service', was: 'served', becomes: 'not in the document' }];
-  const shared = new Set(namesOf(was).filter((name) => namesOf(becomes).includes(name)));
+  const names = new Set(namesOf(becomes));
+  const shared = new Set(namesOf(was).filter((name) => names.has(name)));
   const [before, after] = [meaning(was, shared), meaning(becomes, shared)];
   return (Object.keys(before) as (keyof typeof before)[]).flatMap((field) =>
     before[field] === after[field] ? [] : [{ field, was: before[field], becomes: after[field] }],
@@ -166,7 +171,10 @@ function clientsText(clients: Clients | undefined): string {
 // rendering again ----------------------------------------------------------------------------
 
 /** What the document serves of some VIPs; or why that cannot be said. */
-function renderedAgain(draft: Draft, vips: ReadonlySet<string>, dataplane: Dataplane): Served | string {
+function renderedAgain(
+  { draft, dataplane, limits }: Pick<Comparing, 'draft' | 'dataplane' | 'limits'>,
+  vips: ReadonlySet<string>,
+): Served | string {
   const cluster = standIn(
     draft,
     draft.vip2ws.filter((vip) => vips.has(vip.vip)),
@@ -177,8 +185,14 @@ function renderedAgain(draft: Draft, vips: ReadonlySet<string>, dataplane: Datap
   if (!rendered.ok) return firstOf(rendered.problems);
   const texts = (rendered.releases[0]?.files() ?? []).map((file) => [file.path, file.text()] as const);
   const ledger = new Ledger();
-  const options = { files: filesOf(texts), ledger, old: dataplane === 'fullnat', configId: undefined };
-  return readServices(readTree('keepalived/keepalived.conf', options).statements, dataplane, ledger);
+  const options = { files: filesOf(texts), ledger, old: dataplane === 'fullnat', configId: undefined, limits };
+  try {
+    return readServices(readTree('keepalived/keepalived.conf', options).statements, dataplane, ledger);
+  } catch (thrown) {
+    // Ranges of VIPs are written out there: it may be beyond the limits where the source is not.
+    if (!(thrown instanceof WeirError)) throw thrown;
+    return `what is rendered is too large to be read again: ${firstOf(thrown.problems)}`;
+  }
 }
 
 function firstOf(problems: readonly Problem[]): string {

@@ -90,6 +90,7 @@ export function isPattern(path: string): boolean {
 
 /** Paths that a pattern of `include` matches, sorted within each alternative of a brace as glob(3) does; whether they are there is for reading to find. */
 export function matches(files: Files, pattern: string): string[] {
+  if (pattern.length > MAX_PATH) return [];
   return alternatives(pattern).flatMap((one) => {
     if (!/[*?[]/.test(one)) return [one];
     const absolute = one.startsWith('/');
@@ -109,6 +110,8 @@ function stepInto(files: Files, folder: string, step: string): string[] {
   return names.toSorted().map(join);
 }
 
+/** PATH_MAX of Linux; nothing that is there has a longer one. */
+const MAX_PATH = 4096;
 /** Most paths that the braces of one pattern stand for. */
 const MAX_ALTERNATIVES = 1000;
 
@@ -119,6 +122,7 @@ function alternatives(pattern: string): string[] {
   const { before, parts, after } = brace;
   const all: string[] = [];
   for (const part of parts) {
+    if (all.length >= MAX_ALTERNATIVES) return all;
     for (const one of alternatives(part + after)) {
       if (all.length >= MAX_ALTERNATIVES) return all;
       all.push(before + one);

@@ -696,6 +696,16 @@ describe('what is known besides', () => {
     expect(said(result, 'dropped').join('\n')).toMatch(/local_address_group g3: no virtual_server uses/);
   });
 
+  test('ranges that are too many to be compared one by one are a document all the same', () => {
+    const range = samples.ipvs.replaceAll('10.10.1.1 ', '10.10.1.1-60 ');
+    const whole = imported(range);
+    expect(whole.draft.vip2ws).toHaveLength(60);
+    expect(whole.comparison.unavailable).toBeUndefined();
+    const { draft, comparison } = imported(range, { limits: { statements: 300 } });
+    expect(draft).toEqual(whole.draft);
+    expect(comparison.unavailable).toMatch(/^what is rendered is too large to be read again: .*300/);
+  });
+
   test('Weir’s own announcing is read, and other ways of putting a VIP on lo are known', () => {
     const own = imported(one(['quorum_up "/etc/weir/bin/announce-0123456789ab 10.10.1.1 all 1"']));
     expect(own.draft.vip2ws[0]?.announce).toBe('all');

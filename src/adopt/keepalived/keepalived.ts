@@ -61,7 +61,7 @@ export function importKeepalived(files: Files, path: string, options: ImportOpti
   });
   ledger.close(tree.statements);
   const findings = inOrder(ledger.findings, tree.files);
-  const comparison = compare({ source: served, draft, dataplane, findings });
+  const comparison = compare({ source: served, draft, dataplane, findings, limits: options.limits });
   const notes = [
     dialectNote(dataplane, evidence, options),
     ...contradictions(dataplane, evidence),

@@ -225,4 +225,7 @@ test('patterns match as glob(3) does', () => {
   expect(all('a/.*')).toBe('a/.h');
   expect(all('z/*')).toBe('');
   expect(all(`a/${'*a'.repeat(40)}`)).toBe('');
+  // What its braces stand for is not counted out, and a path that nothing can have is not looked for.
+  expect(matches(files, '{a,b}'.repeat(60))).toHaveLength(1000);
+  expect(matches(files, `a/${'{'.repeat(8000)}x1.conf${'}'.repeat(8000)}`)).toEqual([]);
 });

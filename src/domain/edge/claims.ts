@@ -52,6 +52,7 @@ const codes: Record<string, { code: string; thing: string }> = {
   lb: { code: 'lb_claimed', thing: 'LB' },
   routerid: { code: 'router_id_claimed', thing: 'router-id' },
   ip: { code: 'address_claimed', thing: 'address' },
+  moving: { code: 'vip_claimed', thing: 'VIP' },
 };
 
 /** Why a claim is refused, with the path of the part that wants it. */

@@ -276,6 +276,33 @@ describe('LIPs of an LB in service', () => {
   });
 });
 
+describe('LIPs of an LB that comes back and may still serve', () => {
+  /** Removed, and added again by a change of its own. */
+  const back = (had: Lb, lb: Lb, options: { dataplane?: Cluster['dataplane']; freed?: boolean } = {}) => {
+    const by = { dataplane: options.dataplane ?? ('fullnat' as const) };
+    const [first, before, after] = [[lbAt(227), had], [lbAt(227)], [lbAt(227), lb]].map((lbs): Cluster => ({
+      ...clusterOf(lbs),
+      ...by,
+    }));
+    if (!first || !before || !after) throw new Error('there are three');
+    const removed = planned(before, planned(first));
+    const from = options.freed ? freeLips(removed, Object.keys(removed.quarantine)).plan : removed;
+    return codes(lipsInService({ before, after, from, to: planned(after, from), inService: new Set(['lb226']) }));
+  };
+  const had = lbAt(226, { lips: ['10.7.0.1-4'] });
+  const others = lbAt(226, { lips: ['10.7.0.3-6'] });
+
+  test.each(['fullnat', 'dpvs', 'ipvs'] as const)('are those that it had, with %s', (dataplane) => {
+    expect(back(had, had, { dataplane })).toEqual([]);
+    expect(back(lbAt(226), lbAt(226), { dataplane })).toEqual([]);
+    expect(back(had, others, { dataplane })).toEqual(['lbinfos[1].lips lips_in_service']);
+  });
+
+  test('are any, once those that it had are freed', () => {
+    expect(back(had, others, { freed: true })).toEqual([]);
+  });
+});
+
 describe('LBs with names of objects', () => {
   test('have plans like others', () => {
     const lbs = ['constructor', 'toString', 'valueOf'].map((hostname, i) => lbAt(226 + i, { hostname, lipcount: 4 }));

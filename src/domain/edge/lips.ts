@@ -204,10 +204,12 @@ export interface LipChange {
  * dpvs), any change of them makes it create all virtual services of the LB anew.
  */
 export function lipsInService({ before, after, from, to, inService }: LipChange): Problem[] {
-  const drained = new Set(before.lbinfos.filter((lb) => lb.state === 'drain').map((lb) => lb.hostname));
+  const states = new Map(before.lbinfos.map((lb) => [lb.hostname, lb.state ?? 'up']));
   return after.lbinfos.flatMap(({ hostname }, i) => {
-    if (!inService.has(hostname) || drained.has(hostname)) return [];
+    const state = states.get(hostname);
+    if (!inService.has(hostname) || state === 'drain') return [];
     const [old, next] = [lipsOf(from, hostname), lipsOf(to, hostname)];
+    if (state === undefined) return returning(`lbinfos[${i}].lips`, { cluster: after.name, hostname, next, from });
     const gone = old.filter((lip) => !next.includes(lip));
     const come = next.filter((lip) => !old.includes(lip));
     const anew = dataplaneOf(after) !== 'ipvs' && come.length > 0;
@@ -220,6 +222,23 @@ export function lipsInService({ before, after, from, to, inService }: LipChange)
       hint: `drain it first (weir lb drain ${after.name} ${hostname}), change its LIPs, publish, activate, and undrain it`,
     });
   });
+}
+
+/** An LB that was removed may run on, and cannot be drained by then: it comes back with LIPs of those it gave up, or these are freed. */
+function returning(
+  path: string,
+  { cluster, hostname, next, from }: { cluster: string; hostname: string; next: readonly string[]; from: LipPlan },
+): Problem[] {
+  const had = Object.entries(from.quarantine).flatMap(([lip, { lb }]) => (lb === hostname ? [lip] : []));
+  const come = next.filter((lip) => !had.includes(lip));
+  if (had.length === 0 || come.length === 0) return [];
+  return [
+    error(path, {
+      code: 'lips_in_service',
+      message: `LB ${hostname} comes back with ${shorten(come)} that it did not have, and may still serve with those that it had: its connections would break`,
+      hint: `give it LIPs that it had (${had.slice(0, 3).join(', ')}${had.length > 3 ? ' ...; weir show lists them' : ''}), or free those first, once no WS knows connections of them: weir lb free ${cluster} LIP`,
+    }),
+  ];
 }
 
 function shorten(lips: readonly string[]): string {

@@ -247,6 +247,28 @@ describe('nothing but its steps', () => {
   });
 });
 
+test('a step on half a move says how to clear that half away', () => {
+  const begun = after(['begin']);
+  const clear = (own: string) =>
+    `clear that half of a move away: weir vip set ${own} ${address} moving=null; or remove the VIP there`;
+  for (const [from, to, own] of [
+    [begun.from, b, 'a'],
+    [a, begun.to, 'b'],
+  ] as const) {
+    for (const step of ['withdraw', 'restore', 'cancel', 'end'] as const) {
+      const moved = applyMove(step, { vip: address, from, to });
+      expect(moved).toMatchObject({ ok: false, problems: [{ code: 'vip_not_moving', hint: clear(own) }] });
+    }
+  }
+  for (const [from, to, own] of [
+    [begun.from, b, 'a'],
+    [begun.to, cluster('a', []), 'b'],
+  ] as const) {
+    const moved = applyMove('begin', { vip: address, from, to });
+    expect(moved).toMatchObject({ ok: false, problems: [{ code: 'vip_not_moving', hint: clear(own) }] });
+  }
+});
+
 // properties ---------------------------------------------------------------------------------
 
 type Doing =

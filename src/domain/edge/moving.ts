@@ -82,6 +82,7 @@ export function beginMove({ vip: address, from, to }: Move): Moved {
   const coming = vipIn(to, address);
   if (coming && isGoingBack(coming) && isWhole(from.name, vip, to))
     return forwardAgain({ from, to }, { leaving: vip, coming });
+  if (isHalf(vip, from, to)) return { ok: false, reason: 'conflict', problems: [halfAlone(vip, from, to)] };
   if (vip.moving) return { ok: false, reason: 'conflict', problems: [underWay(from.name, vip, 'vip')] };
   if (vipIn(to, address)) return there(address, to.name);
   const mixed = styleProblem(from, to);
@@ -206,6 +207,10 @@ function halves({ vip: address, from, to }: Move): Halves | Extract<Moved, { ok:
   const goal = leavingFor(leaving);
   const coming = vipIn(to, address);
   if (goal === to.name && coming && isWhole(from.name, leaving, to)) return { leaving, coming };
+  for (const [vip, own, other] of [[leaving, from, to] as const, [coming, to, from] as const]) {
+    if (vip && isHalf(vip, own, other))
+      return { ok: false, reason: 'conflict', problems: [halfAlone(vip, own, other)] };
+  }
   const elsewhere = goal === undefined || goal === to.name ? '' : `, but to ${goal}`;
   const problem = error('vip', {
     code: 'vip_not_moving',
@@ -213,6 +218,19 @@ function halves({ vip: address, from, to }: Move): Halves | Extract<Moved, { ok:
     hint: elsewhere === '' ? 'begin the move first' : `name the cluster that it is moving to: ${goal}`,
   });
   return { ok: false, reason: 'conflict', problems: [problem] };
+}
+
+/** Whether a VIP moves to or from another cluster, whose document does not say so. */
+function isHalf(vip: Vip, own: Cluster, other: Cluster): boolean {
+  return (leavingFor(vip) ?? comingFrom(vip)) === other.name && !isWhole(own.name, vip, other);
+}
+
+function halfAlone({ vip }: Vip, own: Cluster, other: Cluster): Problem {
+  return error('vip', {
+    code: 'vip_not_moving',
+    message: `VIP ${vip} is moving by the document of cluster ${own.name} alone: cluster ${other.name} does not say so`,
+    hint: `clear that half of a move away: weir vip set ${own.name} ${vip} moving=null; or remove the VIP there`,
+  });
 }
 
 function sameCluster(address: string, name: string): Extract<Moved, { ok: false }> {
@@ -276,7 +294,7 @@ export function movingProblems(
       error(after ? pathOf(after, vip.vip, 'moving') : '', {
         code: 'vip_moving',
         message: `moving of VIP ${vip.vip} is set by moving it, and by nothing else`,
-        hint: 'leave moving out; weir vip move moves a VIP',
+        hint: 'leave moving out, or roll back to a revision at which it was not moving; weir vip move moves a VIP',
       }),
     );
   }

@@ -146,16 +146,28 @@ describe('a SYN proxy', () => {
     const rules = (texts['host/iptables'] ?? '').split('\n').filter((line) => /SYN/.test(line));
     expect(rules).toEqual([
       ':WEIR-SYN - [0:0]',
-      '-A WEIR-PREROUTING -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j WEIR-SYN',
-      '-A WEIR-SYN -d 10.50.0.1/32 -p tcp -m multiport --dports 80,443 -j CT --notrack',
-      '-A WEIR-SYN -d 10.50.0.2/32 -p tcp -m tcp --dport 80 -j CT --notrack',
-      ':WEIR-SYN - [0:0]',
       '-A WEIR-INPUT -p tcp -m conntrack --ctstate INVALID,UNTRACKED -j WEIR-SYN',
       '-A WEIR-SYN -d 10.50.0.1/32 -p tcp -m multiport --dports 80,443 -j SYNPROXY --sack-perm --timestamp --wscale 9 --mss 1400',
       '-A WEIR-SYN -d 10.50.0.2/32 -p tcp -m tcp --dport 80 -j SYNPROXY --sack-perm --timestamp --wscale 9 --mss 1400',
+      ':WEIR-SYN - [0:0]',
+      '-A WEIR-PREROUTING -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j WEIR-SYN',
+      '-A WEIR-SYN -d 10.50.0.1/32 -p tcp -m multiport --dports 80,443 -j CT --notrack',
+      '-A WEIR-SYN -d 10.50.0.2/32 -p tcp -m tcp --dport 80 -j CT --notrack',
     ]);
     expect(texts['host/sysctl.conf']).toContain('net.netfilter.nf_conntrack_tcp_loose = 0\n');
     expect(texts['host/modules']).toContain('ipt_SYNPROXY\n');
+  });
+
+  test('answers before SYNs go untracked: tables come into force one by one, and none after one that is refused', () => {
+    const { 'host/iptables': rules = '' } = ipvs({ synproxies: ['10.50.0.1 80'] });
+    expect(rules.match(/^[*]\S+|-j (?:SYNPROXY|WEIR-SYN)/gm)).toEqual([
+      '*nat',
+      '*filter',
+      '-j WEIR-SYN',
+      '-j SYNPROXY',
+      '*raw',
+      '-j WEIR-SYN',
+    ]);
   });
 
   test('tells clients what the cluster says of the WSs', () => {
@@ -170,7 +182,7 @@ describe('a SYN proxy', () => {
   test('of many VIPs looks through few rules for each packet, and finds every port of theirs and no other', () => {
     const synproxies = manySynproxies(200);
     const rules = ipvs({ synproxies })['host/iptables'] ?? '';
-    const raw = rules.slice(rules.indexOf('*raw'), rules.indexOf('*filter'));
+    const raw = rules.slice(rules.indexOf('*raw'));
     for (const synproxy of synproxies) {
       const [vip = '', ports = ''] = synproxy.split(' ');
       for (const port of [80, 443, 8080]) {
@@ -215,7 +227,8 @@ function syn(rules: string, vip: string, port: number): { found: boolean; looked
 
 /** LIPs that new connections get one after the other, as `statistic --mode nth` counts: each rule counts what reaches it. */
 function chosen(rules: string, connections: number): string[] {
-  const pattern = /^-A WEIR-LIPS(?: -m statistic --mode nth --every (\d+) --packet 0)? -j SNAT --to-source (\S+)$/gm;
+  const pattern =
+    /^-A WEIR-LIPS(?: -m statistic --mode nth --every (\d+) --packet 0)? -j SNAT --to-source (\S+) --random-fully$/gm;
   const turns = [...rules.matchAll(pattern)].map(([, every = '1', lip = '']) => ({
     every: Number(every),
     lip,

@@ -126,13 +126,18 @@ function modulesFile(input: HostInput): RenderedFile {
  * cannot take the neighbours away, and stray packets dropped, and SYNs answered for ports with synproxy. A range in one
  * `--to-source` would choose by hash and not spread one client. Only chains of ours: WEIR-BUILTIN is jumped to from
  * BUILTIN of its table, the others from ours.
+ * A source port of chance: a client that uses its port again within a minute would else come to a WS by the LIP and port
+ * of before, where that connection is in TIME_WAIT, and be answered out of turn (seen with the SYN proxy, which without
+ * timestamps has nothing to tell them apart by: 7 of 30,000). Needs iptables 1.6.2.
+ * Tables come into force one after the other, and the rest does not where one is refused: what answers SYNs before what
+ * keeps them untracked. A SYN that nobody tracks and nobody answers gets to a WS with the client's address.
  */
 function iptablesFile(input: HostInput): RenderedFile {
   const { lips } = input;
   const last = lips.length - 1;
   const turns = lips.map((lip, i) => {
     const turn = i === last ? '' : ` -m statistic --mode nth --every ${lips.length - i} --packet 0`;
-    return `-A WEIR-LIPS${turn} -j SNAT --to-source ${lip}\n`;
+    return `-A WEIR-LIPS${turn} -j SNAT --to-source ${lip} --random-fully\n`;
   });
   const untracked = ['-p ospf', ...bfdMatches(input)];
   const notrack = (chain: string) => untracked.map((match) => `-A ${chain} ${match} -j CT --notrack\n`).join('');
@@ -144,11 +149,11 @@ function iptablesFile(input: HostInput): RenderedFile {
 :WEIR-POSTROUTING - [0:0]
 ${turns.join('')}-A WEIR-POSTROUTING -m ipvs --vdir ORIGINAL --vmethod MASQ -j WEIR-LIPS
 COMMIT
-*raw
+${filter.rules === '' ? '' : `*filter\n:WEIR-INPUT - [0:0]\n${filter.chains}${filter.rules}COMMIT\n`}*raw
 :WEIR-OUTPUT - [0:0]
 :WEIR-PREROUTING - [0:0]
 ${raw.chains}${notrack('WEIR-OUTPUT')}${notrack('WEIR-PREROUTING')}${strayRules(input).join('')}${raw.rules}COMMIT
-${filter.rules === '' ? '' : `*filter\n:WEIR-INPUT - [0:0]\n${filter.chains}${filter.rules}COMMIT\n`}`,
+`,
   );
 }
 

@@ -25,7 +25,8 @@ load_chains() {
 # reached from ours. Each table changes in one step, in which all that is new is there when the old goes. Rules and chains
 # of others are not touched. $1: the file. Sets words.
 chains_as() {
-  words=$(limited 20 "$iptables-save" 2>&1) || { words="$iptables-save: $words"; return 1; }
+  # what it says beside the rules is kept apart: it comes in the middle of a line (nft's, where legacy tables are)
+  words=$(limited 20 "$iptables-save" 2>"$run/iptables.said") || { words="$iptables-save: $(cat "$run/iptables.said")"; return 1; }
   printf "%s\n" "$words" | awk -v file="$1" "
     function builtin(name) { return name ~ /^WEIR-(PREROUTING|INPUT|FORWARD|OUTPUT|POSTROUTING)\$/ }
     function jump(t, from, to,  rule, n, first) {

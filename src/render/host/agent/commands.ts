@@ -67,7 +67,7 @@ boot() {
   fi
   folder_of current
   if [ -n "$folder" ] && [ -L "$etc/active" ]; then
-    apply_host "$folder" || { echo "weir: $trouble" >&2; rc=1; }
+    apply_host "$folder" on || { echo "weir: $trouble" >&2; rc=1; }
     ensure_watch || echo "weir: VIPs would stay on lo if keepalived died" >&2
   fi
   exit "${'$'}{rc:-0}"

@@ -10,12 +10,16 @@ sysctl_path() {
   for part; do path=$path/$part; done
 }
 
-# Puts the host settings of a release in place; what was there before is kept. Sets trouble.
+# whether to do the rest in spite of trouble. $1: as apply_host has it
+goes_on() { faults=${'$'}{faults:+$faults; }$trouble; [ "$1" = on ] && trouble=; }
+
+# Puts the host settings of a release in place; what was there before is kept. Sets trouble. $2: "on" where nobody goes back
+# from a fault: the rest is done too
 apply_host() {
-  trouble=
+  trouble= faults=
   if [ -r "$1/host/announce.conf" ]; then
     cmp -s "$1/host/announce.conf" "$etc/announce.conf" || { cp "$1/host/announce.conf" "$etc/announce.conf.new" && mv -f "$etc/announce.conf.new" "$etc/announce.conf"; } ||
-      { trouble="cannot write $etc/announce.conf"; return 1; }
+      { trouble="cannot write $etc/announce.conf"; goes_on "${'$'}{2:-}" || return 1; }
   elif [ -e "$etc/announce.conf" ]; then rm -f "$etc/announce.conf"
   fi
   if [ -r "$1/host/modules" ]; then
@@ -53,7 +57,7 @@ apply_host() {
           ;;
       esac
     done <"$run/sysctls"
-    [ -z "$trouble" ] || return 1
+    [ -z "$trouble" ] || goes_on "${'$'}{2:-}" || return 1
   fi
   if [ -s "$1/host/addresses" ]; then
     # what this puts on an interface, and only that, may be taken away again later
@@ -61,9 +65,11 @@ apply_host() {
     printf "%s\n" "$there" | awk -v added="$etc/added" "
       FILENAME == \"-\" { there[\$4] = 1; next }
       \$1 == \"addr\" && !(\$3 in there) { print \$3, \$5 >>added }" - "$1/host/addresses"
-    words=$(ip -batch "$1/host/addresses" 2>&1) || { trouble="LIPs: $words"; return 1; }
+    words=$(ip ${'$'}{2:+-force} -batch "$1/host/addresses" 2>&1) || { trouble="LIPs: $words"; goes_on "${'$'}{2:-}" || return 1; }
   fi
-  if [ -r "$1/host/iptables" ]; then load_chains "$1/host/iptables" || return 1; fi
+  if [ -r "$1/host/iptables" ]; then load_chains "$1/host/iptables" || goes_on "${'$'}{2:-}" || return 1; fi
+  trouble=$faults
+  [ -z "$trouble" ]
 }
 
 # Takes away what releases put on the machine and this one, or none, does not want. $1: the last one, or nothing; $2: to,
@@ -82,11 +88,14 @@ remove_host() {
   if [ -r "$old/host/sysctl.conf" ] && [ -r "$etc/sysctl.before" ]; then
     stays=" "
     if [ -n "$new" ] && [ -r "$new/host/sysctl.conf" ]; then while read -r key _; do stays="$stays$key "; done <"$new/host/sysctl.conf"; fi
+    # what is put back is no longer ours: put back once more, it would undo what somebody set since
+    rest=all
     while read -r key equals value; do
-      case $stays in *" $key "*) continue ;; esac
+      case $stays in *" $key "*) say "$key = $value" || rest=cut; continue ;; esac
       sysctl_path "$key"
       { printf "%s\n" "$value" >"$path"; } 2>/dev/null
-    done <"$etc/sysctl.before"
+    done <"$etc/sysctl.before" >"$etc/sysctl.before.new"
+    if [ "$rest" = all ]; then mv -f "$etc/sysctl.before.new" "$etc/sysctl.before"; fi
   fi
   if [ -r "$old/host/iptables" ] && { [ -z "$new" ] || [ ! -r "$new/host/iptables" ]; }; then
     for iptables in iptables iptables-legacy; do

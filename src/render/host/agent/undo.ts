@@ -72,7 +72,7 @@ undo_to() {
       loads=$m_loads to_routing=$m_routing
       how_loaded "$m_dataplane" "$m_services"
     fi
-    apply_host "$to" || complaints="$complaints; $trouble"
+    apply_host "$to" on || complaints="$complaints; $trouble"
   fi
   if [ "$3" != files ]; then
     find_keepalived
