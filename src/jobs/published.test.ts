@@ -153,6 +153,13 @@ test('LIPs of an LB that activated something do not change under its connections
   await change('lb.set', { lb: 'lb1.room1', set: { state: 'drain' } });
   await change('lb.set', lips(4));
   expect(jobs.state.get('c')?.lips.lbs['lb1.room1']).toHaveLength(4);
+  const undrain = () => change('lb.set', { lb: 'lb1.room1', set: { state: 'up' } });
+  const early = { code: 'conflict', problems: [{ code: 'lips_in_service', path: 'lbinfos[0].state' }] };
+  await expect(undrain()).rejects.toMatchObject(early);
+  await record('lb1.room1');
+  await expect(undrain()).rejects.toMatchObject(early);
+  await jobs.published.activated(LB1);
+  await undrain();
 });
 
 test('an LB that went back serves still, also when something is published to it since', async () => {

@@ -3,6 +3,7 @@
  * show differences and a publication can send only what differs, also after a restart. This is what
  * Weir did, not what the machine runs: the machine verifies before it builds on it.
  */
+import { lipsOf } from '../domain/edge/lips.ts';
 import type { Cluster } from '../domain/edge/model.ts';
 import { canonical } from '../domain/edge/patch.ts';
 import { WeirError } from '../domain/errors.ts';
@@ -34,6 +35,8 @@ interface LbRecord {
   active?: string;
   /** It activated something once: it serves, also where it may have gone back since. */
   serves?: true;
+  /** LIPs that it activated last. */
+  lips?: readonly string[];
   /** Why the LB may have another release by now. */
   doubt?: string;
 }
@@ -153,15 +156,27 @@ export function createPublished(store: Store, state: State, releases: Releases):
 
     doubt: (at, why) => amend(at, ({ doubt: _ended, ...of }) => (why === undefined ? of : { ...of, doubt: why })),
 
-    activated: (at) => amend(at, ({ doubt: _ended, ...of }) => ({ ...of, active: of.release, serves: true })),
+    activated: ({ cluster, lb, fence }) =>
+      rewrite(cluster, fence, (before) => {
+        const found = before.lbs[lb];
+        if (!found) return undefined;
+        const { doubt: _ended, ...of } = found;
+        const basis = before.bases[of.basis];
+        const lips = basis ? { lips: lipsOf(basis.lips, lb) } : {};
+        return { ...before, lbs: { ...before.lbs, [lb]: { ...of, active: of.release, serves: true, ...lips } } };
+      }),
   };
 }
 
-/** LBs of a cluster that Weir saw activate anything. */
-export async function lbsInService(store: Store, cluster: string): Promise<ReadonlySet<string>> {
+/** LBs of a cluster that Weir saw activate anything, with the LIPs that each activated last, where that is known. */
+export async function lbsInService(
+  store: Store,
+  cluster: string,
+): Promise<ReadonlyMap<string, readonly string[] | undefined>> {
   const record = await store.record({ kind: KIND, key: cluster });
   const { lbs } = (record?.value as PublishedRecord | undefined) ?? nothing;
-  return new Set(Object.keys(lbs).filter((lb) => lbs[lb]?.serves ?? lbs[lb]?.active !== undefined));
+  const serving = Object.entries(lbs).filter(([, of]) => of.serves ?? of.active !== undefined);
+  return new Map(serving.map(([lb, { lips }]) => [lb, lips]));
 }
 
 function withOutcomes(before: PublishedRecord, cluster: ClusterState, outcomes: readonly Published[]): PublishedRecord {
@@ -173,7 +188,8 @@ function withOutcomes(before: PublishedRecord, cluster: ClusterState, outcomes: 
   for (const { lb, release } of outcomes) {
     const had = lbs[lb];
     const active = had?.doubt === undefined ? had?.active : undefined;
-    const serves = (had?.serves ?? had?.active !== undefined) ? { serves: true as const } : {};
+    const lips = had?.lips ? { lips: had.lips } : {};
+    const serves = (had?.serves ?? had?.active !== undefined) ? { serves: true as const, ...lips } : {};
     if (release) lbs[lb] = { release, basis: id, ...(active === undefined ? {} : { active }), ...serves };
     else delete lbs[lb];
   }

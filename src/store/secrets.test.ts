@@ -37,7 +37,7 @@ async function fresh(kind: 'sqlite' | 'redis'): Promise<State> {
 /** Another process on the same store. */
 async function another(inService: readonly string[] = []): Promise<State> {
   const state = await openState(store, {
-    inService: () => Promise.resolve(new Set(inService)),
+    inService: () => Promise.resolve(new Map(inService.map((lb) => [lb, undefined]))),
     now: () => new Date(),
     randomId: () => `x${++ids}`,
     onError(message, thrown) {

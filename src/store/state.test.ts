@@ -17,7 +17,7 @@ describe('two processes on one store, of which one hears late', () => {
   let lose: () => Promise<void>;
   const errors: string[] = [];
   /** LBs in service. */
-  const serving = new Set<string>();
+  const serving = new Map<string, undefined>();
 
   beforeEach(async () => {
     real = openSqliteStore(':memory:');
@@ -69,7 +69,7 @@ describe('two processes on one store, of which one hears late', () => {
 
   test('LIPs of an LB that the other just drained are not refused as those of one in service', async () => {
     await second.sync();
-    serving.add(LB.hostname);
+    serving.set(LB.hostname, undefined);
     const setLb = (state: State, fields: object) =>
       state.change({
         cluster: 'a',

@@ -69,8 +69,15 @@ export interface StateOptions {
   /** Random text for the names of secrets. */
   randomId: () => string;
   onError: (message: string, thrown: unknown) => void;
-  /** LBs of a cluster that Weir saw activate anything, by hostname; without it none is known. */
-  inService?: (cluster: string) => Promise<ReadonlySet<string>>;
+  /** LBs of a cluster that Weir saw activate anything, by hostname, with the LIPs that each runs; without it none is known. */
+  inService?: (cluster: string) => Promise<ReadonlyMap<string, readonly string[] | undefined>>;
+}
+
+/** Whether an LB goes back into service. */
+function isUndrained(before: Cluster, after: Cluster): boolean {
+  if (before.lbinfos === after.lbinfos) return false;
+  const drained = new Set(before.lbinfos.flatMap((lb) => (lb.state === 'drain' ? lb.hostname : [])));
+  return after.lbinfos.some((lb) => lb.state !== 'drain' && drained.has(lb.hostname));
 }
 
 /** Tries of one change against others of other processes before it is given up. */
@@ -202,12 +209,13 @@ export async function openState(store: Store, options: StateOptions): Promise<St
   /** What LBs in service are is asked for only where LIPs, or how VIPs are announced, change at all. */
   async function refuseInService({ before, document, outcome }: Prepared): Promise<void> {
     if (!options.inService || !before || !document) return;
-    if (before.lips === outcome.lips && ospfAnnounceOf(before.cluster) === ospfAnnounceOf(document)) return;
+    const calm = before.lips === outcome.lips && ospfAnnounceOf(before.cluster) === ospfAnnounceOf(document);
+    if (calm && !isUndrained(before.cluster, document)) return;
     const inService = await options.inService(before.name);
     const plans = { from: before.lips, to: outcome.lips };
     const problems = [
       ...lipsInService({ before: before.cluster, after: document, ...plans, inService }),
-      ...styleInService(before.cluster, document, inService),
+      ...styleInService(before.cluster, document, new Set(inService.keys())),
     ];
     if (problems.length > 0) throw refuse(problems, 'conflict');
   }

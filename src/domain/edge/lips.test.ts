@@ -222,6 +222,8 @@ describe('LIPs of an LB in service', () => {
   interface Found {
     dataplane?: Cluster['dataplane'];
     inService?: string[];
+    /** LIPs that the LB runs; not known if left out. */
+    serving?: string[];
   }
   const found = (from: Lb, to: Lb, options: Found = {}) => {
     const { dataplane, inService = ['lb226'] } = { dataplane: 'ipvs' as const, ...options };
@@ -231,10 +233,15 @@ describe('LIPs of an LB in service', () => {
     }));
     if (!before || !after) throw new Error('there are two');
     const plans = { from: planned(before), to: planned(after, planned(before)) };
-    const problems = lipsInService({ before, after, ...plans, inService: new Set(inService) });
-    expect(problems.every(({ severity, hint }) => severity === 'error' && hint.includes('weir lb drain c lb226'))).toBe(
-      true,
-    );
+    const problems = lipsInService({
+      before,
+      after,
+      ...plans,
+      inService: new Map(inService.map((lb) => [lb, options.serving])),
+    });
+    expect(
+      problems.every(({ severity, hint }) => severity === 'error' && /weir lb drain c lb226|--lb lb226/.test(hint)),
+    ).toBe(true);
     return codes(problems);
   };
   const had = lbAt(226, { lips: ['10.7.0.1-4'] });
@@ -263,6 +270,20 @@ describe('LIPs of an LB in service', () => {
     expect(found(had, { ...fewer, state: 'drain' })).toEqual(refused);
   });
 
+  test('are activated before it goes back into service', () => {
+    const drained: Lb = { ...had, state: 'drain' };
+    const runs = (...lasts_: number[]) => lasts_.map((last) => `10.7.0.${last}`);
+    const back = (serving: string[] | undefined, dataplane: Cluster['dataplane'] = 'ipvs') =>
+      found(drained, had, { dataplane, ...(serving ? { serving } : {}) });
+    const early = ['lbinfos[1].state lips_in_service'];
+    expect(back(runs(1, 2, 3, 4))).toEqual([]);
+    expect(back(runs(1, 2, 3, 4, 5))).toEqual(early);
+    expect(back(runs(1, 2, 3))).toEqual([]);
+    expect(back(runs(1, 2, 3), 'fullnat')).toEqual(early);
+    expect(back(undefined)).toEqual([]);
+    expect(found(drained, { ...had, state: 'drain' }, { serving: runs(9) })).toEqual([]);
+  });
+
   test('are free to change where it never served, and to be written down as they were planned', () => {
     expect(found(had, fewer, { inService: [] })).toEqual([]);
     expect(found(lbAt(226), lbAt(226, { lips: ['10.0.19.239-246'] }), { dataplane: 'fullnat' })).toEqual([]);
@@ -272,7 +293,7 @@ describe('LIPs of an LB in service', () => {
     const before = clusterOf([had]);
     const after = clusterOf([]);
     const plans = { from: planned(before), to: planned(after, planned(before)) };
-    expect(lipsInService({ before, after, ...plans, inService: new Set(['lb226']) })).toEqual([]);
+    expect(lipsInService({ before, after, ...plans, inService: new Map([['lb226', undefined]]) })).toEqual([]);
   });
 });
 
@@ -287,7 +308,9 @@ describe('LIPs of an LB that comes back and may still serve', () => {
     if (!first || !before || !after) throw new Error('there are three');
     const removed = planned(before, planned(first));
     const from = options.freed ? freeLips(removed, Object.keys(removed.quarantine)).plan : removed;
-    return codes(lipsInService({ before, after, from, to: planned(after, from), inService: new Set(['lb226']) }));
+    return codes(
+      lipsInService({ before, after, from, to: planned(after, from), inService: new Map([['lb226', undefined]]) }),
+    );
   };
   const had = lbAt(226, { lips: ['10.7.0.1-4'] });
   const others = lbAt(226, { lips: ['10.7.0.3-6'] });

@@ -195,8 +195,8 @@ export interface LipChange {
   after: Cluster;
   from: LipPlan;
   to: LipPlan;
-  /** LBs whose LIPs connections may have now, by hostname. */
-  inService: ReadonlySet<string>;
+  /** LBs whose LIPs connections may have now, by hostname, with the LIPs that each runs, where that is known. */
+  inService: ReadonlyMap<string, readonly string[] | undefined>;
 }
 
 /**
@@ -205,10 +205,15 @@ export interface LipChange {
  */
 export function lipsInService({ before, after, from, to, inService }: LipChange): Problem[] {
   const states = new Map(before.lbinfos.map((lb) => [lb.hostname, lb.state ?? 'up']));
-  return after.lbinfos.flatMap(({ hostname }, i) => {
+  return after.lbinfos.flatMap(({ hostname, state: then }, i) => {
     const state = states.get(hostname);
-    if (!inService.has(hostname) || state === 'drain') return [];
-    const [old, next] = [lipsOf(from, hostname), lipsOf(to, hostname)];
+    if (!inService.has(hostname)) return [];
+    const next = lipsOf(to, hostname);
+    if (state === 'drain') {
+      const serving = then === 'drain' ? undefined : inService.get(hostname);
+      return serving ? undrained(`lbinfos[${i}].state`, { cluster: after, hostname, serving, next }) : [];
+    }
+    const old = lipsOf(from, hostname);
     if (state === undefined) return returning(`lbinfos[${i}].lips`, { cluster: after.name, hostname, next, from });
     const gone = old.filter((lip) => !next.includes(lip));
     const come = next.filter((lip) => !old.includes(lip));
@@ -222,6 +227,28 @@ export function lipsInService({ before, after, from, to, inService }: LipChange)
       hint: `drain it first (weir lb drain ${after.name} ${hostname}), change its LIPs, publish, activate, and undrain it`,
     });
   });
+}
+
+/** An LB that goes back into service with other LIPs than those that it runs would change them at its next activation. */
+function undrained(
+  path: string,
+  {
+    cluster,
+    hostname,
+    serving,
+    next,
+  }: { cluster: Cluster; hostname: string; serving: readonly string[]; next: readonly string[] },
+): Problem[] {
+  const gone = serving.some((lip) => !next.includes(lip));
+  const come = next.some((lip) => !serving.includes(lip));
+  if (!gone && !(come && dataplaneOf(cluster) !== 'ipvs')) return [];
+  return [
+    error(path, {
+      code: 'lips_in_service',
+      message: `LB ${hostname} still runs ${shorten(serving)}, which its next activation would change under its connections`,
+      hint: `publish and activate it while it is drained (weir publish ${cluster.name}, weir activate ${cluster.name} --lb ${hostname}), then undrain it`,
+    }),
+  ];
 }
 
 /** An LB that was removed may run on, and cannot be drained by then: it comes back with LIPs of those it gave up, or these are freed. */
