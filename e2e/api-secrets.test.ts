@@ -143,7 +143,7 @@ test('the key is in what the LBs get: another key is another release', async () 
   expect(await tag()).toBe(first);
   expectDone(await v1(server, `/clusters/${name}`, { method: 'PATCH', json: { ospf: { key: null } } }));
   expect(await referenceOf()).toBeUndefined();
-  expect(expectDone(await v1(server, path)).text).not.toContain('message-digest');
+  expect(expectDone(await v1(server, path)).text).not.toMatch(/message-digest-key 8|authentication message-digest/);
   events.stop();
 });
 
