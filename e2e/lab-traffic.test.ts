@@ -14,7 +14,7 @@ import { kernelState, type LabEdge, openFigures, openLabEdge } from './testing/l
 
 /** How VIPs are announced, and whether LBs answer SYNs: `npm run soak:lab` runs all of this in each way. */
 const announce = process.env['WEIR_LAB_ANNOUNCE'] === 'redistribute' ? 'redistribute' : 'network';
-const synproxy = process.env['WEIR_LAB_SYNPROXY'] !== '0';
+const synproxy = process.env['WEIR_LAB_SYNPROXY'] === '1';
 
 const reason = whyNoLab();
 if (reason !== undefined) console.warn(`left out: the edge under traffic: ${reason}`);

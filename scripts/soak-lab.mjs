@@ -25,7 +25,12 @@ function soak() {
       const code = lab(env, 'e2e/lab-traffic.test.ts');
       if (code !== 0) return code;
     }
-    const code = lab(process.env, 'e2e/lab-bfd.test.ts', 'e2e/lab-move.test.ts');
+    const code = lab(
+      { ...process.env, WEIR_SOAK: '1' },
+      'e2e/lab-bfd.test.ts',
+      'e2e/lab-move.test.ts',
+      'e2e/ospf-keys.test.ts',
+    );
     if (code !== 0) return code;
   }
   return 0;
