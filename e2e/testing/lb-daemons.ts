@@ -1,6 +1,6 @@
 /**
  * Programs that stand for an LB's daemons and tools on a test host, for what the agent does with them: keepalived 2.2
- * over a kernel with IPVS, FRR with its reload by difference, iptables, modprobe. `ip` and most sysctls are real.
+ * over a kernel with IPVS, FRR with its reload by difference, modprobe. `ip` and most sysctls are real.
  * All state of them is in files below /run/played, and so is what they are told to do wrong.
  */
 
@@ -245,54 +245,6 @@ cp "$file" "$play/frr.running"
 echo changed >>"$play/frr.log"
 `;
 
-/**
- * iptables, iptables-restore and their legacy twins: rules as lines `TABLE WORDS`. A rule with a word of
- * /run/played/iptables.ills is refused.
- */
-const iptables = String.raw`#!/usr/bin/perl
-use strict;
-my $file = '/run/played/chains';
-my ($program) = $0 =~ m{([^/]+)$};
-sub slurp { open(my $in, '<', $_[0]) or return (); chomp(my @lines = <$in>); return @lines }
-my @rules = slurp($file);
-my @refused = slurp('/run/played/iptables.ills');
-sub keep { open(my $out, '>', "$file.new"); print $out "$_\n" for @rules; close $out; rename "$file.new", $file; exit 0 }
-if ($program =~ /restore/) {
-  die "without --noflush everything of others would go\n" if !grep { $_ eq '--noflush' } @ARGV;
-  my $table = '';
-  while (<STDIN>) {
-    chomp;
-    for my $word (@refused) { if (index($_, $word) >= 0) { print STDERR "$program: line $. failed\n"; exit 1 } }
-    if (/^\*(\S+)/) { $table = $1 }
-    elsif (/^:(\S+)/) {
-      my $chain = $1;
-      @rules = grep { index($_, "$table -A $chain ") != 0 && $_ ne "$table :$chain" } @rules;
-      push @rules, "$table :$chain";
-    }
-    elsif (/^-A/) { push @rules, "$table $_" }
-  }
-  keep();
-}
-my $table = 'filter';
-while (@ARGV && $ARGV[0] =~ /^-[wt]$/) { my $option = shift @ARGV; my $value = shift @ARGV; $table = $value if $option eq '-t' }
-my ($what, $chain, @words) = @ARGV;
-my $rule = join ' ', $table, '-A', $chain, @words;
-my $exists = $chain !~ /^WEIR/ || grep { $_ eq "$table :$chain" } @rules;
-my ($at) = grep { $rules[$_] eq $rule } 0 .. $#rules;
-if (!$exists) { print STDERR "$program: No chain/target/match by that name.\n"; exit 1 }
-if ($what eq '-S') { print map { (split / /, $_, 2)[1] . "\n" } grep { /^$table (:|-A )$chain( |$)/ } @rules; exit 0 }
-if ($what eq '-C') { exit(defined $at ? 0 : 1) }
-if ($what eq '-A') { push @rules, $rule; keep() }
-if ($what eq '-D') { exit 1 if !defined $at; splice @rules, $at, 1; keep() }
-if ($what eq '-F') { @rules = grep { index($_, "$table -A $chain ") != 0 } @rules; keep() }
-if ($what eq '-X') {
-  exit 1 if grep { / -j $chain$/ && /^$table / } @rules;
-  @rules = grep { $_ ne "$table :$chain" } @rules;
-  keep();
-}
-exit 2;
-`;
-
 /** Quagga's start scripts, which write down how many VIPs are on lo meanwhile. */
 const quaggaInit = String.raw`#!/bin/sh
 echo "${'$'}{0##*/} $1 with $(ip -o -4 addr show dev lo | grep -c /32) VIPs" >>/run/played/quagga.log
@@ -328,10 +280,6 @@ export const programFiles: Readonly<Record<string, string>> = {
   '/usr/local/sbin/vtysh': vtysh,
   // what is asked to run /usr/lib/frr/frr-reload.py, which is only looked for
   '/usr/local/sbin/python3': frrReload,
-  '/usr/local/sbin/iptables': iptables,
-  '/usr/local/sbin/iptables-restore': iptables,
-  '/usr/local/sbin/iptables-legacy': iptables,
-  '/usr/local/sbin/iptables-legacy-restore': iptables,
   '/usr/local/sbin/modprobe': modprobe,
 };
 

@@ -1,14 +1,15 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { lips, probedText } from '../observe/testing/probes.ts';
-import type { Remote, RemoteExit, Target } from '../remote/port.ts';
 import { cluster, lb } from '../store/testing.ts';
 import { createProbes } from './probe.ts';
 import type { ClusterProbe, Probes } from './probe.ts';
+import { answeringRemote } from './testing-machines.ts';
+import type { Asked, Machine } from './testing-machines.ts';
 import { openJobs } from './testing.ts';
 import type { Jobs } from './testing.ts';
 
 let jobs: Jobs;
-let asked: { target: Target; command: string; request: string; signal: AbortSignal | undefined }[];
+let asked: Asked[];
 
 beforeEach(async () => {
   asked = [];
@@ -25,30 +26,9 @@ beforeEach(async () => {
 });
 afterEach(() => jobs?.close());
 
-interface Machine {
-  answer?: string;
-  exit?: Partial<RemoteExit>;
-}
-
 /** Asks machines that answer as they are told, by name. */
 function asking(machines: Record<string, Machine> = {}, limits: { timeoutMs?: number; limit?: number } = {}): Probes {
-  const remote: Remote = {
-    run(target, command, { signal }) {
-      const { answer = '', exit = {} } = machines[target.host] ?? { answer: probedText('debian') };
-      const call = { target, command, request: '', signal };
-      asked.push(call);
-      async function* lines(): AsyncGenerator<string> {
-        yield* answer.split('\n');
-      }
-      return {
-        lines: lines(),
-        write: async (data) => void (call.request += Buffer.from(data).toString()),
-        end() {},
-        kill() {},
-        done: Promise.resolve({ code: 0, stderr: '', timedOut: false, bytesSent: 0, bytesReceived: 0, ...exit }),
-      };
-    },
-  };
+  const remote = answeringRemote(machines, probedText('debian'), asked);
   return createProbes({ ...jobs, remote, parallel: 1, ...limits });
 }
 

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Remote, RemoteExit, Target } from '../remote/port.ts';
 import { cluster, lb } from '../store/testing.ts';
 import { createStatuses } from './status.ts';
 import type { ClusterStatus, Statuses } from './status.ts';
+import { answeringRemote } from './testing-machines.ts';
+import type { Asked, Machine } from './testing-machines.ts';
 import { openJobs } from './testing.ts';
 import type { Jobs } from './testing.ts';
 
@@ -11,7 +12,7 @@ import type { Jobs } from './testing.ts';
 const untouched = readFileSync(new URL('../observe/testing/untouched.txt', import.meta.url), 'utf8');
 
 let jobs: Jobs;
-let asked: { target: Target; command: string; request: string; signal: AbortSignal | undefined }[];
+let asked: Asked[];
 
 beforeEach(async () => {
   asked = [];
@@ -27,30 +28,9 @@ beforeEach(async () => {
 });
 afterEach(() => jobs?.close());
 
-interface Machine {
-  answer?: string;
-  exit?: Partial<RemoteExit>;
-}
-
 /** Asks machines that answer as they are told, by name. */
 function asking(machines: Record<string, Machine>, limits: { timeoutMs?: number; limit?: number } = {}): Statuses {
-  const remote: Remote = {
-    run(target, command, { signal }) {
-      const { answer = '', exit = {} } = machines[target.host] ?? { answer: untouched };
-      const call = { target, command, request: '', signal };
-      asked.push(call);
-      async function* lines(): AsyncGenerator<string> {
-        yield* answer.split('\n');
-      }
-      return {
-        lines: lines(),
-        write: async (data) => void (call.request += Buffer.from(data).toString()),
-        end() {},
-        kill() {},
-        done: Promise.resolve({ code: 0, stderr: '', timedOut: false, bytesSent: 0, bytesReceived: 0, ...exit }),
-      };
-    },
-  };
+  const remote = answeringRemote(machines, untouched, asked);
   return createStatuses({ ...jobs, remote, parallel: 1, ...limits });
 }
 
