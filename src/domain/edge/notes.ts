@@ -24,8 +24,8 @@ export function wsNotes(cluster: Cluster): Problem[] {
     notes.push(
       warning(`vip2ws[${answering}].ports`, {
         code: 'synproxy_unscaled',
-        message: `connections of ports with synproxy have neither SACK nor scaled windows: downloads over long ways are slower (VIP ${cluster.vip2ws[answering]?.vip} is the first of these)`,
-        hint: 'set synproxy.timestamps where the WSs’ kernels are older than 6.15, or synproxy to 0 on ports that serve large files (docs/dialects.md)',
+        message: `connections of ports with synproxy have neither SACK nor scaled windows, which slows long downloads, and about one in 8,000 hangs (VIP ${cluster.vip2ws[answering]?.vip} is the first of these)`,
+        hint: 'set synproxy to 0 on ports that need none, or synproxy.timestamps where the WSs’ kernels are older than 6.15 (docs/dialects.md)',
       }),
     );
   }
